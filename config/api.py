@@ -1,0 +1,53 @@
+"""The REST API: what each room offers, under one address."""
+
+from typing import Any
+
+from django.urls import path, re_path
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from analytics.api import MetricsView, MetricView
+from members.api import MemberView
+from staff.api import ApiView
+from staff.permissions import public
+
+app_name = "api"
+
+
+@extend_schema(exclude=True)
+class RootView(ApiView):
+    """Where the API begins; open to everybody."""
+
+    permission_classes = []
+
+    def get(self, request: Request) -> Response:
+        """Name the version and the address of the description."""
+        return Response({"name": "Steadfast", "version": "1", "schema": reverse("api:schema", request=request)})
+
+
+@extend_schema(exclude=True)
+class UnknownView(ApiView):
+    """An address that does not exist is answered as a problem document too."""
+
+    permission_classes = []
+    authentication_classes = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse every method alike."""
+        raise exceptions.NotFound
+
+
+urlpatterns = [
+    path("", RootView.as_view(), name="root"),
+    # Addresses end with a slash; without it they are answered alike, since a redirect would lose what calls them.
+    re_path(r"^schema/?$", public(SpectacularAPIView.as_view(permission_classes=[])), name="schema"),
+    re_path(r"^members/(?P<number>[^/]+)/?$", MemberView.as_view(), name="member"),
+    re_path(r"^kpis/?$", MetricsView.as_view(), name="kpis"),
+    re_path(r"^kpis/(?P<key>[^/]+)/?$", MetricView.as_view(), name="kpi"),
+    # Last: whatever is left.
+    re_path(r"^(?P<rest>.*)$", UnknownView.as_view(), name="unknown"),
+]

@@ -1,0 +1,41 @@
+"""Build the sample programme."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from analytics import collect
+from config.seed import programme
+
+
+class Command(BaseCommand):
+    """``manage.py seed``: members who buy, earn, redeem, drift away and answer, and campaigns with a real lift."""
+
+    help = "Build the sample programme in an empty one. The same seed on the same day builds the same."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Size, length and seed."""
+        parser.add_argument("--members", type=int, default=10_000, help="how many members (default: 10,000)")
+        parser.add_argument("--months", type=int, default=24, help="months of history (default: 24)")
+        parser.add_argument("--seed", type=int, default=1, help="another number, another programme (default: 1)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Build, collect the figures, and say what there is."""
+        if options["members"] < 1 or options["months"] < 1:
+            raise CommandError("--members and --months must be at least 1.")
+
+        tenths = 0
+
+        def say(share: float) -> None:
+            nonlocal tenths
+            if options["verbosity"] and int(share * 10) > tenths:
+                tenths = int(share * 10)
+                self.stdout.write(f"  {tenths * 10}%")
+                self.stdout.flush()
+
+        try:
+            programme.build(members=options["members"], months=options["months"], seed=options["seed"], say=say)
+        except programme.NotEmpty:
+            raise CommandError("There are members already. The sample programme needs an empty one.") from None
+        collect.collect()

@@ -1,0 +1,115 @@
+"""What the programme gave the sample members: points and tiers by the loyalty room's own writers."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from psycopg import sql
+
+from config.seed.copying import Jsonb, copy, next_ids
+from loyalty import ledger, programme
+from loyalty.intake.earning import earn_for_bought
+from loyalty.ledger.bulk import lock_accounts, lock_members
+from loyalty.ledger.expiry import expire_members
+from loyalty.models import Redemption, Reward
+
+# English and Chinese name, points, cost to the company (programme currency), stock
+REWARDS = (
+    ("Coffee of the day", "今日咖啡", 300, Decimal("6.00"), None),
+    ("Free delivery for a month", "一个月免配送费", 500, Decimal("12.00"), None),
+    ("Cake voucher", "蛋糕券", 800, Decimal("14.00"), None),
+    ("Tote bag", "帆布袋", 1_200, Decimal("21.00"), 140),
+    ("Bag of Yunnan beans", "云南咖啡豆", 1_800, Decimal("38.00"), 64),
+    ("Coffee set", "咖啡器具套装", 4_000, Decimal("92.00"), 12),
+    ("Barista class", "咖啡师课程", 8_000, Decimal("180.00"), 5),
+)
+# The chance that somebody who can afford something redeems on one day.
+REDEEMS_A_DAY = 0.0027
+
+
+def prepare() -> list[Reward]:
+    """Tiers, the earning rule and the rewards of the sample programme."""
+    programme.ensure_defaults()
+    return [
+        Reward.objects.create(name=name, name_zh=name_zh, points=points, cost=cost, stock=stock)
+        for name, name_zh, points, cost, stock in REWARDS
+    ]
+
+
+def earn(purchase_ids: range, now: datetime) -> None:
+    """Post what these purchases earn, as of ``now``, and move tiers."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS loyalty_bought")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE loyalty_bought ON COMMIT DROP AS"
+            " SELECT id AS purchase_id, member_id, purchased_at FROM members_purchase WHERE id >= %s AND id < %s",
+            [purchase_ids.start, purchase_ids.stop],
+        )
+        cursor.execute("ANALYZE loyalty_bought")
+        lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
+        earn_for_bought(cursor, now=now)
+
+
+def expire(member_ids: Sequence[int], now: datetime) -> None:
+    """Take out what has expired by ``now``."""
+    with connection.cursor() as cursor:
+        lock_members(cursor, member_ids)
+        expire_members(cursor, member_ids, now)
+
+
+def redeem(rng: np.random.Generator, rewards: list[Reward], members: tuple[int, int], now: datetime, days: int) -> int:
+    """Let some members (first and last id) who can afford a reward redeem one in the ``days`` before ``now``."""
+    began = now - timedelta(days=days)
+    with connection.cursor() as cursor:
+        cursor.execute(_CAN_AFFORD, {"now": now, "first": members[0], "last": members[1], "least": rewards[0].points})
+        able = cursor.fetchall()
+    draws = rng.random((len(able), 3))
+    rows = []
+    for (member_id, points, since), (wish, choice, moment) in zip(able, draws, strict=True):
+        if wish < REDEEMS_A_DAY * days:
+            affordable = [reward for reward in rewards if reward.points <= points]
+            # Most people take the best they can get or the one below.
+            reward = affordable[max(0, len(affordable) - 1 - int(choice * 2.5))]
+            # After all that they did in these days, so that the account reads in order of time.
+            rows.append((member_id, reward, max(since, began) + moment * (now - max(since, began))))
+    if rows:
+        _post(rows)
+    return len(rows)
+
+
+def _post(rows: list[tuple[int, Reward, datetime]]) -> None:
+    ids = next_ids(Redemption, len(rows))
+    copy(
+        Redemption,
+        ["id", "member_id", "reward_id", "points", "state", "idempotency_key", "redeemed_at", "confirmed_at"],
+        (
+            (key, member_id, reward.pk, reward.points, "fulfilled", f"sample:{key}", at, at)
+            for key, (member_id, reward, at) in zip(ids, rows, strict=True)
+        ),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS sample_spends")
+        cursor.execute(f"CREATE TEMPORARY TABLE sample_spends ({ledger.SPENDING_COLUMNS}) ON COMMIT DROP")
+        with cursor.cursor.copy(
+            "COPY sample_spends (member_id, points, key, occurred_at, redemption_id, explanation) FROM STDIN"
+        ) as stream:
+            for key, (member_id, reward, at) in zip(ids, rows, strict=True):
+                stream.write_row((member_id, reward.points, f"redeem:{key}", at, key, Jsonb(_explanation(key, reward))))
+        ledger.post_spends(cursor, "sample_spends")
+
+
+def _explanation(redemption_id: int, reward: Reward) -> dict[str, Any]:
+    return {"reward": reward.name, "reward_zh": reward.name_zh, "redemption": redemption_id, "points": reward.points}
+
+
+_CAN_AFFORD = """
+SELECT lot.member_id, sum(lot.remaining)::bigint, max(lot.activates_at)
+  FROM loyalty_lot lot
+ WHERE lot.member_id BETWEEN %(first)s AND %(last)s AND lot.remaining > 0
+   AND lot.activates_at <= %(now)s AND (lot.expires_at IS NULL OR lot.expires_at > %(now)s)
+ GROUP BY lot.member_id HAVING sum(lot.remaining) >= %(least)s
+ ORDER BY lot.member_id
+"""
