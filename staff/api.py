@@ -1,0 +1,60 @@
+"""The ground that each room's part of the REST API stands on.
+
+A room writes its views on :class:`ApiView` and names the scope of each method::
+
+    class MemberView(ApiView):
+        scopes = {"GET": Scope.MEMBERS_READ}
+
+A method without a scope is refused, whoever asks (``staff.api_access``). Errors are problem
+documents (``staff.problems``).
+"""
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from staff.permissions import Scope, public
+
+
+class ApiView(APIView):
+    """An API view. It declares itself public to the desk's middleware because it checks its own callers."""
+
+    scopes: ClassVar[dict[str, Scope]] = {}
+    metadata_class = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse what no database takes, before anything is looked up."""
+        super().initial(request, *args, **kwargs)
+        if any("\0" in value for value in request.query_params.values()):
+            raise ParseError(_("The request holds a NUL character."))
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """The view function for an address."""
+        return public(super().as_view(**initkwargs))
+
+
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes the keys."""
+
+    target_class = "staff.api_access.KeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """A bearer token."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "sf_<prefix>_<secret>"}
+
+
+class DeskScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes the session."""
+
+    target_class = "staff.api_access.DeskAuthentication"
+    name = "DeskSession"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """The session cookie."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

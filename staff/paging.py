@@ -1,0 +1,45 @@
+"""Pages of a list that stay fast at any length: the next page starts after the last row, not at an offset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import QueryDict
+
+M = TypeVar("M", bound=Model)
+
+SIZE = 50
+
+
+@dataclass(frozen=True)
+class Page(Generic[M]):
+    """One page, newest first. ``next_query`` and ``first_query`` keep the filters of the address."""
+
+    rows: list[M]
+    next_query: str | None
+    first_query: str | None
+
+
+def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE) -> Page[M]:
+    """The page that ``?before=<id>`` asks for, by descending primary key."""
+    before = query.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        rows = rows.filter(pk__lt=int(before))
+    found = list(rows.order_by("-pk")[: size + 1])
+    has_more = len(found) > size
+    found = found[:size]
+    return Page(
+        rows=found,
+        next_query=_with(query, {"before": str(found[-1].pk)}) if has_more else None,
+        first_query=_with(query, {}) if before else None,
+    )
+
+
+def _with(query: QueryDict, changes: Mapping[str, str]) -> str:
+    """The address's query with another ``before``."""
+    changed = query.copy()
+    changed.pop("before", None)
+    for name, value in changes.items():
+        changed[name] = value
+    return f"?{changed.urlencode()}"
