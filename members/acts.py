@@ -1,0 +1,56 @@
+"""What people do with members, in the words of the audit."""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+from staff import audit
+
+# Keys of job results and audit entries, and names of models, are kept in English and translated when shown.
+NAMES = (
+    gettext_noop("Rows read"),
+    gettext_noop("Rows added"),
+    gettext_noop("Rows updated"),
+    gettext_noop("Rows unchanged"),
+    gettext_noop("Rows refused"),
+    gettext_noop("Added"),
+    gettext_noop("Updated"),
+    gettext_noop("Refused"),
+    gettext_noop("Removed"),
+    gettext_noop("Restored"),
+    gettext_noop("Stayed"),
+    gettext_noop("Kind"),
+    gettext_noop("File"),
+    gettext_noop("Fields"),
+    gettext_noop("Filters"),
+    gettext_noop("Contacts in full"),
+    gettext_noop("Channel"),
+    gettext_noop("Granted"),
+    gettext_noop("Reason"),
+    gettext_noop("Was"),
+    gettext_noop("Import"),
+    gettext_noop("Import check"),
+    gettext_noop("Import undo"),
+    gettext_noop("import run"),
+    gettext_noop("desk"),
+    gettext_noop("sample"),
+    gettext_noop("import"),
+    gettext_noop("member"),
+)
+
+
+def register() -> None:
+    """Tell the audit the words of this room's actions."""
+    audit.describe(
+        {
+            "member.reveal": _("revealed personal data"),
+            "member.export": _("exported a list of members"),
+            "member.consent": _("changed a consent"),
+            "consent.withdraw": _("withdrew a consent"),
+            "import.start": _("started an import"),
+            "import.done": _("finished an import"),
+            "import.refused": _("had an import refused"),
+            "import.errors": _("downloaded the bad rows of an import"),
+            "import.undo": _("took an import back"),
+            "import.remove": _("removed an import that was not run"),
+        }
+    )

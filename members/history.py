@@ -1,0 +1,92 @@
+"""What members themselves put on the timeline: purchases, survey answers, interactions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from members import timeline
+from members.models import Interaction, Member, Purchase, SurveyResponse
+from members.timeline import TimelineItem, Tone
+from staff import figures
+
+LONGEST_COMMENT = 300
+
+
+def purchases(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """What the member bought."""
+    found = member.purchases.filter(purchased_at__lt=before).order_by("-purchased_at", "-pk")[:limit]
+    return [_purchase(purchase) for purchase in found]
+
+
+def _purchase(purchase: Purchase) -> TimelineItem:
+    named = _("Order %(receipt)s") % {"receipt": purchase.external_id} if purchase.external_id else _("Purchase")
+    parts = [named, figures.money(purchase.amount, purchase.currency)]
+    if purchase.store:
+        parts.append(_("store %(store)s") % {"store": purchase.store})
+    details = [part for part in (purchase.category, purchase.channel) if part]
+    if purchase.value != purchase.amount:
+        details.append(
+            _("%(value)s at the rate %(rate)s")
+            % {"value": figures.money(purchase.value), "rate": f"{purchase.rate.normalize():f}"}
+        )
+    return TimelineItem(
+        at=purchase.purchased_at,
+        kind="purchases",
+        label=_("Purchase"),
+        tone="good",
+        title=" · ".join(parts),
+        details=details,
+        about=f"purchase:{purchase.pk}",
+    )
+
+
+def answers(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """What the member answered to surveys; answers of unknown day are not on a timeline."""
+    found = member.survey_responses.filter(answered_at__lt=before).order_by("-answered_at", "-pk")[:limit]
+    return [_answer(response, response.answered_at) for response in found if response.answered_at]
+
+
+def _answer(response: SurveyResponse, at: datetime) -> TimelineItem:
+    survey = response.survey.upper()
+    title = survey if response.score is None else f"{survey} {response.score}"
+    comment = response.comment.strip()
+    if len(comment) > LONGEST_COMMENT:
+        comment = f"{comment[:LONGEST_COMMENT].rstrip()}…"
+    if comment:
+        title = _("%(score)s: “%(comment)s”") % {"score": title, "comment": comment}
+    return TimelineItem(at=at, kind="answers", label=_("Answer"), tone=_tone(response.score), title=title)
+
+
+def _tone(score: int | None) -> Tone:
+    """Promoters (9–10) and detractors (0–6), as the net promoter score counts them."""
+    if score is None or 7 <= score <= 8:
+        return "idle"
+    return "good" if score >= 9 else "bad"
+
+
+def interactions(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """What else the member did."""
+    found = member.interactions.filter(occurred_at__lt=before).order_by("-occurred_at", "-pk")[:limit]
+    return [_interaction(interaction) for interaction in found]
+
+
+def _interaction(interaction: Interaction) -> TimelineItem:
+    words = interaction.kind.replace("_", " ").replace("-", " ")
+    details = [f"{name}: {value}" for name, value in interaction.properties.items() if value not in ("", None)]
+    return TimelineItem(
+        at=interaction.occurred_at,
+        kind="interactions",
+        label=_("Interaction"),
+        tone="idle",
+        title=" · ".join(filter(None, [words[:1].upper() + words[1:], interaction.channel])),
+        details=details[:6],
+    )
+
+
+def register() -> None:
+    """Put them on the timeline."""
+    timeline.register("purchases", purchases, label=gettext_lazy("Purchases"), order=10)
+    timeline.register("answers", answers, label=gettext_lazy("Answers"), order=40)
+    timeline.register("interactions", interactions, label=gettext_lazy("Interactions"), order=50)

@@ -1,0 +1,281 @@
+"""Who the programme is for, and what they did."""
+
+import zoneinfo
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+def validate_time_zone(value: str) -> None:
+    """Refuse a name that is no IANA time zone."""
+    if value and value not in zoneinfo.available_timezones():
+        raise ValidationError(_("“%(zone)s” is not a time zone."), params={"zone": value})
+
+
+class ImportRun(models.Model):
+    """One file that was brought in, and everything that came of it.
+
+    A row that an import made carries the run's id, so that the run can be undone as a whole.
+    """
+
+    class State(models.TextChoices):
+        UPLOADED = "uploaded", _("uploaded")
+        CHECKED = "checked", _("checked")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        UNDOING = "undoing", _("being undone")
+        UNDONE = "undone", _("undone")
+
+    kind = models.CharField(max_length=32)
+    file_name = models.CharField(max_length=255)
+    path = models.CharField(max_length=500)
+    size = models.BigIntegerField(default=0)
+    options = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.UPLOADED)
+    rows_read = models.BigIntegerField(default=0)
+    rows_added = models.BigIntegerField(default=0)
+    rows_updated = models.BigIntegerField(default=0)
+    rows_unchanged = models.BigIntegerField(default=0)
+    rows_refused = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+    error_path = models.CharField(max_length=500, blank=True)
+    job = models.ForeignKey("staff.Job", null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey("staff.User", null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["-created_at"], name="members_import_newest")]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def kind_label(self) -> str:
+        """The kind in words."""
+        from members.importing import kinds
+
+        return str(kinds.get(self.kind).label)
+
+
+class Member(models.Model):
+    """A person in the programme.
+
+    ``number`` is what stands on the card; ``external_id`` is the company's own key for the person.
+    ``joined_at`` is the enrolment. Phones are kept in E.164 where they could be read, e-mail in
+    lower case.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("active")
+        BLOCKED = "blocked", _("blocked")
+        CLOSED = "closed", _("closed")
+
+    class Gender(models.TextChoices):
+        FEMALE = "F", _("female")
+        MALE = "M", _("male")
+        OTHER = "O", _("other")
+
+    number = models.CharField(_("number"), max_length=32, unique=True)
+    external_id = models.CharField(_("outside id"), max_length=128, null=True, unique=True)
+    given_name = models.CharField(_("given name"), max_length=100, blank=True)
+    family_name = models.CharField(_("family name"), max_length=100, blank=True)
+    email = models.EmailField(_("e-mail"), max_length=254, blank=True)
+    phone = models.CharField(_("phone"), max_length=20, blank=True)
+    gender = models.CharField(_("gender"), max_length=1, choices=Gender.choices, blank=True)
+    birth_date = models.DateField(_("birthday"), null=True)
+    joined_at = models.DateTimeField(_("member since"))
+    status = models.CharField(_("status"), max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    language = models.CharField(_("language"), max_length=10, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
+    attributes = models.JSONField(default=dict)
+    import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["active", "blocked", "closed"]), name="members_member_status"
+            ),
+            models.CheckConstraint(condition=~Q(external_id=""), name="members_member_external_id_filled"),
+        ]
+        # The indexes of lookup are in migration 0002.
+        indexes = [models.Index(fields=["joined_at", "id"], name="members_member_by_joined")]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def display_name(self) -> str:
+        """The name as it is said: family name first, without a space, where it is Chinese."""
+        if any("\u4e00" <= char <= "\u9fff" for char in self.family_name):
+            return f"{self.family_name}{self.given_name}"
+        return f"{self.given_name} {self.family_name}".strip() or self.number
+
+
+class ImportChange(models.Model):
+    """What an import changed on a member who was there before: the fields as they were and as they became."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="changes")
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
+    before: Any = models.JSONField()
+    after: Any = models.JSONField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "member"], name="members_import_change_once")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.run_id}"
+
+
+class Consent(models.Model):
+    """Whether a member agreed to be written to by one channel, and since when."""
+
+    class Channel(models.TextChoices):
+        EMAIL = "email", _("e-mail")
+        SMS = "sms", _("SMS")
+        PUSH = "push", _("push")
+
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="consents")
+    channel = models.CharField(max_length=8, choices=Channel.choices)
+    granted = models.BooleanField()
+    changed_at = models.DateTimeField()
+    source = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "channel"], name="members_consent_once"),
+            models.CheckConstraint(condition=Q(channel__in=["email", "sms", "push"]), name="members_consent_channel"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {'yes' if self.granted else 'no'}"
+
+
+class Purchase(models.Model):
+    """What a member bought at one time.
+
+    ``key`` is its identity: the outside receipt number, or a hash of the content and of its place
+    among identical rows. ``amount`` is in ``currency``; ``value`` is the same in the programme's
+    currency at ``rate`` (programme currency per unit).
+    """
+
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="purchases")
+    key = models.CharField(max_length=128, unique=True)
+    external_id = models.CharField(_("receipt"), max_length=128, blank=True)
+    purchased_at = models.DateTimeField(_("time"))
+    amount = models.DecimalField(_("amount"), max_digits=14, decimal_places=2)
+    currency = models.CharField(_("currency"), max_length=3)
+    rate = models.DecimalField(max_digits=18, decimal_places=8, default=1)
+    value = models.DecimalField(max_digits=14, decimal_places=2)
+    channel = models.CharField(_("channel"), max_length=32, blank=True)
+    store = models.CharField(_("store"), max_length=64, blank=True)
+    category = models.CharField(_("category"), max_length=64, blank=True)
+    import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gte=0), name="members_purchase_amount_not_negative"),
+            models.CheckConstraint(condition=Q(value__gte=0), name="members_purchase_value_not_negative"),
+        ]
+        indexes = [
+            models.Index(fields=["member", "purchased_at"], name="members_purchase_by_member", include=["value"]),
+            models.Index(fields=["purchased_at"], name="members_purchase_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id or self.key
+
+
+class Interaction(models.Model):
+    """Anything a member did that is no purchase: a check-in, a review, a visit."""
+
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="interactions")
+    key = models.CharField(max_length=128, unique=True)
+    kind = models.CharField(_("kind"), max_length=64)
+    occurred_at = models.DateTimeField(_("time"))
+    channel = models.CharField(_("channel"), max_length=32, blank=True)
+    properties = models.JSONField(default=dict)
+    import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["member", "occurred_at"], name="members_interaction_by_member"),
+            models.Index(fields=["kind", "occurred_at"], name="members_interaction_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class SurveyResponse(models.Model):
+    """One answer to "would you recommend us", 0 to 10, with its comment.
+
+    ``member`` is empty for anonymous answers; ``score`` where none was given; ``answered_at`` where
+    the day is unknown.
+    """
+
+    member = models.ForeignKey(Member, null=True, on_delete=models.SET_NULL, related_name="survey_responses")
+    key = models.CharField(max_length=128, unique=True)
+    external_id = models.CharField(max_length=128, blank=True)
+    survey = models.CharField(_("survey"), max_length=64, default="nps")
+    score = models.SmallIntegerField(_("score"), null=True)
+    comment = models.TextField(_("comment"), blank=True)
+    answered_at = models.DateTimeField(_("time"), null=True)
+    properties = models.JSONField(default=dict)
+    import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(score__isnull=True) | Q(score__gte=0, score__lte=10), name="members_response_score_range"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["member", "answered_at"], name="members_response_by_member"),
+            models.Index(fields=["answered_at"], name="members_response_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.survey} {self.score}"
+
+
+class Experiment(models.Model):
+    """Arms and their shares. Which arm a member is in is a hash: see ``members/experiments.py``.
+
+    ``arms`` is a list of ``{"key": "A", "share": 40}`` whose shares add up to 100; the key
+    ``control`` is the holdout.
+    """
+
+    key = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=200)
+    arms: Any = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Exposure(models.Model):
+    """That a member took part in an experiment, in which arm, and since when."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="exposures")
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
+    arm = models.CharField(max_length=16)
+    exposed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "member"], name="members_exposure_once")]
+        indexes = [models.Index(fields=["member"], name="members_exposure_by_member")]
+
+    def __str__(self) -> str:
+        return self.arm
