@@ -1,0 +1,22 @@
+"""The room's application configuration."""
+
+from django.apps import AppConfig
+
+
+class LoyaltyConfig(AppConfig):
+    """The loyalty room."""
+
+    name = "loyalty"
+
+    def ready(self) -> None:
+        """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
+        from loyalty import acts, facts, history
+        from loyalty.intake.purchase_kind import PurchaseKind
+        from loyalty.ledger import expiry  # noqa: F401 (registers its job)
+        from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
+        from members.importing import kinds
+
+        acts.register()
+        facts.register()
+        history.register()
+        kinds.register(PurchaseKind())

@@ -1,0 +1,152 @@
+"""What people type on the pages of this room."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from loyalty.models import Reward, RuleVersion, Tier
+
+# What the columns hold.
+LARGEST_INTEGER = 2**31 - 1
+LARGEST_COST = Decimal("9999999999.99")
+
+
+def _plain(amount: Decimal) -> str:
+    """Without decimals where they are zeros."""
+    return f"{amount:.0f}" if amount == amount.to_integral_value() else f"{amount:.2f}"
+
+
+class TiersForm(forms.Form):
+    """Names, thresholds and multipliers of all tiers in one form; the lowest begins at nothing."""
+
+    def __init__(self, *args: Any, tiers: list[Tier], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tiers = tiers
+        for tier in tiers:
+            names = {"tier": tier.name}
+            self.fields[f"name_{tier.pk}"] = forms.CharField(
+                label=_("Name of %(tier)s") % names, max_length=40, initial=tier.name
+            )
+            self.fields[f"name_zh_{tier.pk}"] = forms.CharField(
+                label=_("Chinese name of %(tier)s") % names, max_length=40, initial=tier.name_zh
+            )
+            self.fields[f"threshold_{tier.pk}"] = forms.DecimalField(
+                label=_("Spend for %(tier)s") % names,
+                min_value=Decimal(0),
+                max_digits=14,
+                decimal_places=2,
+                initial=_plain(tier.threshold),
+                disabled=tier is tiers[0],
+            )
+            self.fields[f"multiplier_{tier.pk}"] = forms.DecimalField(
+                label=_("Multiplier of %(tier)s") % names,
+                min_value=Decimal("0.01"),
+                max_digits=4,
+                decimal_places=2,
+                initial=tier.multiplier,
+            )
+
+        for field in self.fields.values():
+            # The table's heads name the columns for the eye; this names each field for the ear.
+            field.widget.attrs["aria-label"] = str(field.label)
+
+    def rows(self) -> list[tuple[Tier, list[forms.BoundField]]]:
+        """The fields of each tier, in the order of the columns."""
+        parts = ("name", "name_zh", "threshold", "multiplier")
+        return [(tier, [self[f"{part}_{tier.pk}"] for part in parts]) for tier in self.tiers]
+
+    def clean(self) -> dict[str, Any]:
+        """Each threshold is above the one before it."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        for lower, upper in zip(self.tiers, self.tiers[1:], strict=False):
+            low, high = cleaned.get(f"threshold_{lower.pk}"), cleaned.get(f"threshold_{upper.pk}")
+            if low is not None and high is not None and high <= low:
+                self.add_error(f"threshold_{upper.pk}", _("must be more than for %(tier)s") % {"tier": lower.name})
+        return cleaned
+
+    def thresholds(self) -> dict[int, Decimal]:
+        """Tier id → spend. Only after ``is_valid``."""
+        return {tier.pk: self.cleaned_data[f"threshold_{tier.pk}"] for tier in self.tiers}
+
+
+class RuleForm(forms.Form):
+    """A new version of the earning rule."""
+
+    points = forms.DecimalField(
+        label=gettext_lazy("Points"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2
+    )
+    per_amount = forms.DecimalField(
+        label=gettext_lazy("for each amount of"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2
+    )
+    rounding = forms.ChoiceField(label=gettext_lazy("Rounded"), choices=RuleVersion.Rounding.choices)
+    expires_after_months = forms.IntegerField(
+        label=gettext_lazy("Points expire after months"),
+        min_value=1,
+        max_value=240,
+        required=False,
+        help_text=gettext_lazy("Empty: never."),
+    )
+
+    @classmethod
+    def of(cls, version: RuleVersion | None) -> "RuleForm":
+        """A form that starts from what a version says."""
+        names = list(cls.base_fields)
+        initial = {name: getattr(version, name) for name in names} if version else {}
+        return cls(
+            initial={name: _plain(value) if isinstance(value, Decimal) else value for name, value in initial.items()}
+        )
+
+
+class RewardForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A reward of the catalogue. Stock is added to or taken from, never overwritten: it is sold meanwhile."""
+
+    unlimited = forms.BooleanField(label=gettext_lazy("without end"), required=False)
+    stock_change = forms.IntegerField(
+        label=gettext_lazy("Stock"),
+        required=False,
+        min_value=-LARGEST_INTEGER,
+        max_value=LARGEST_INTEGER,
+        help_text=gettext_lazy("How many there are."),
+    )
+
+    class Meta:
+        model = Reward
+        fields = ("name", "name_zh", "points", "cost", "active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        points, cost = self.fields["points"], self.fields["cost"]
+        points.min_value = 1  # type: ignore[attr-defined]
+        points.validators.append(MaxValueValidator(LARGEST_INTEGER))
+        cost.min_value = 0  # type: ignore[attr-defined]
+        cost.validators += [MinValueValidator(Decimal(0)), MaxValueValidator(LARGEST_COST)]
+        if self.instance.pk:
+            self.fields["unlimited"].initial = self.instance.stock is None
+            change = self.fields["stock_change"]
+            change.label = _("Add to the stock")
+            change.help_text = _("%(stock)s are left. A negative number takes some away.") % {
+                "stock": self.instance.stock if self.instance.stock is not None else "∞"
+            }
+
+    def clean_points(self) -> int:
+        """At least one."""
+        points: int = self.cleaned_data["points"]
+        if points < 1:
+            raise forms.ValidationError(_("A reward costs at least 1 point."))
+        return points
+
+    def clean(self) -> dict[str, Any]:
+        """Stock is a number or without end."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        change, left = cleaned.get("stock_change"), self.instance.stock or 0
+        if not cleaned.get("unlimited") and change is not None and left + change < 0:
+            self.add_error("stock_change", _("Only %(left)d are left.") % {"left": left})
+        if change is not None and left + change > LARGEST_INTEGER:
+            self.add_error("stock_change", _("More than %(most)d cannot be counted.") % {"most": LARGEST_INTEGER})
+        if not self.instance.pk and not cleaned.get("unlimited") and change is None:
+            self.add_error("stock_change", _("Say how many there are, or that it is without end."))
+        return cleaned

@@ -1,0 +1,83 @@
+"""What this room puts on a member's timeline: points, tiers, rewards."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from loyalty import words
+from loyalty.models import Entry, Tier, TierChange
+from members import timeline
+from members.models import Member
+from members.timeline import TimelineItem, Tone
+
+TONES: dict[str, Tone] = {
+    Entry.Kind.EARN: "good",
+    Entry.Kind.REDEEM: "accent",
+    Entry.Kind.EXPIRE: "look",
+    Entry.Kind.ADJUST: "good",
+    Entry.Kind.REVERSE: "bad",
+}
+
+
+def points(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """The entries of the ledger, each with its reckoning. What a purchase earned joins the purchase's line."""
+    tiers = {tier.key: tier for tier in Tier.objects.all()}
+    entries = (
+        Entry.objects.filter(member=member, occurred_at__lt=before)
+        .select_related("redemption__created_by")
+        .order_by("-occurred_at", "-seq")[:limit]
+    )
+    return [_entry(entry, tiers) for entry in entries]
+
+
+def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
+    about = f"purchase:{entry.purchase_id}" if entry.purchase_id and entry.kind == Entry.Kind.EARN else ""
+    details = words.details(entry, tiers)
+    redemption = entry.redemption
+    if entry.kind == Entry.Kind.REDEEM and redemption:
+        details.append(str(redemption.get_state_display()))
+        if redemption.created_by:
+            details.append(_("reserved by %(name)s") % {"name": redemption.created_by.name})
+    return TimelineItem(
+        at=entry.occurred_at,
+        kind="points",
+        label=_(str(entry.get_kind_display()).capitalize()),
+        tone=TONES[entry.kind],
+        title=words.title(entry),
+        details=details,
+        points=entry.points,
+        balance=entry.balance_after,
+        about=about,
+    )
+
+
+def tier_changes(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """The member's moves between tiers, each with the spend that proves it."""
+    changes = (
+        TierChange.objects.filter(member=member, changed_at__lt=before)
+        .select_related("from_tier", "to_tier")
+        .order_by("-changed_at", "-pk")[:limit]
+    )
+    return [_change(change) for change in changes]
+
+
+def _change(change: TierChange) -> TimelineItem:
+    before = change.from_tier
+    is_upgrade = before is None or change.to_tier.rank > before.rank
+    return TimelineItem(
+        at=change.changed_at,
+        kind="tiers",
+        label=_("Tier"),
+        tone="good" if is_upgrade else "look",
+        title=_("%(before)s → %(after)s")
+        % {"before": words.tier_name(before) if before else "–", "after": words.tier_name(change.to_tier)},
+        details=[words.tier_reason(change)],
+    )
+
+
+def register() -> None:
+    """Put them on the timeline."""
+    timeline.register("points", points, label=gettext_lazy("Points"), order=20)
+    timeline.register("tiers", tier_changes, label=gettext_lazy("Tiers"), order=30)

@@ -1,0 +1,5 @@
+"""Taking purchases in: one at a time or by the file; both earn by the same arithmetic."""
+
+from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
+
+__all__ = ["LiesInTheFuture", "PurchaseDiffers", "RateMissing", "Recorded", "record_purchase"]

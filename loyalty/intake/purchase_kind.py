@@ -1,0 +1,222 @@
+"""The import kind ``purchases``: rows become purchases, and earn, in the same transaction."""
+
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from psycopg import sql
+
+from loyalty import ledger, tiers
+from loyalty.intake.earning import earn_for_bought
+from loyalty.ledger.bulk import lock_accounts, refresh_plans
+from loyalty.tiers.standing import rewind
+from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
+from members.importing.runs import Refused
+from members.models import ImportRun
+
+
+class PurchaseKind(ImportKind):
+    """Purchases by receipt, or by their content where they have none."""
+
+    key = "purchases"
+    label = _("Purchases")
+    key_columns = ("receipt",)
+    columns = (
+        Column(
+            name="receipt",
+            label=_("receipt"),
+            max_length=120,
+            synonyms=(
+                "receipt number",
+                "receipt no",
+                "receipt_id",
+                "order",
+                "order_id",
+                "order number",
+                "transaction",
+                "transaction_id",
+                "invoice",
+                "id",
+                "小票",
+                "小票号",
+                "订单号",
+                "订单编号",
+                "单号",
+            ),
+        ),
+        Column(name="member", label=_("member"), type=Type.MEMBER, required=True, synonyms=MEMBER_SYNONYMS),
+        Column(
+            name="purchased_at",
+            label=_("time"),
+            type=Type.TIME,
+            required=True,
+            synonyms=(
+                *TIME_SYNONYMS,
+                "purchase date",
+                "purchase time",
+                "order date",
+                "sold at",
+                "购买时间",
+                "下单时间",
+            ),
+        ),
+        Column(
+            name="amount",
+            label=_("amount"),
+            type=Type.MONEY,
+            required=True,
+            minimum=0,
+            maximum=99_999_999_999,
+            synonyms=("total", "value", "sum", "price", "paid", "revenue", "sales", "金额", "实付", "实付金额", "总额"),
+        ),
+        Column(
+            name="currency",
+            label=_("currency"),
+            max_length=3,
+            synonyms=("currency code", "币种"),
+            help=_("The programme's where it is empty."),
+        ),
+        Column(
+            name="programme_amount",
+            label=_("amount in the programme's currency"),
+            type=Type.MONEY,
+            minimum=0,
+            maximum=99_999_999_999,
+            help=_("Only for purchases in another currency."),
+        ),
+        Column(name="channel", label=_("channel"), max_length=32, synonyms=("渠道",)),
+        Column(name="store", label=_("store"), max_length=64, synonyms=("shop", "branch", "outlet", "门店", "店铺")),
+        Column(name="category", label=_("category"), max_length=64, synonyms=("product category", "品类", "类别")),
+    )
+    reasons = {
+        "differs": _("this receipt is already there with other content"),
+        "needs_value": _("is not the programme's currency, and the row does not say what that is worth in it"),
+    }
+    leaves = (
+        "loyalty.Account",
+        "loyalty.Entry",
+        "loyalty.Lot",
+        "loyalty.TierStanding",
+        "loyalty.TierChange",
+    )
+    # Whoever has an entry that is neither reversed nor a reversal; the database refuses to let go of these too.
+    holds_members_sql = """
+        SELECT entry.member_id FROM loyalty_entry entry
+         WHERE entry.reverses_id IS NULL
+           AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
+    """
+    match_sql = """
+        SELECT r.row_no, p.id, (
+            p.member_id = r.member_id AND p.purchased_at = r.purchased_at AND p.amount = r.amount
+            AND p.currency = COALESCE(upper(r.currency), p.currency)
+        ) AS same
+        FROM import_rows AS r JOIN members_purchase AS p ON p.key = r.row_key
+    """
+
+    def check(self, cursor: CursorWrapper, run_id: int) -> None:
+        """Refuse a programme without tiers, and amounts in other currencies that nobody can convert."""
+        try:
+            tiers.ladder()
+        except tiers.NoTiers as error:
+            raise Refused(gettext("The programme has no tiers yet. Start it under Programme → Tiers first.")) from error
+        cursor.execute(
+            "INSERT INTO import_errors SELECT row_no, 'currency', 'needs_value', currency FROM import_rows"
+            " WHERE upper(currency) <> %s AND programme_amount IS NULL",
+            [settings.PROGRAMME_CURRENCY],
+        )
+
+    def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
+        """Write the purchases, then what they earn."""
+        lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM import_rows"))
+        cursor.execute(_INSERT, {"run": run_id, "currency": settings.PROGRAMME_CURRENCY})
+        added = cursor.rowcount
+        refresh_plans(cursor, added)
+        _select_bought(cursor, run_id)
+        notes = earn_for_bought(cursor, now=timezone.now())
+        return Counts(added=added, notes=notes)
+
+    def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
+        """What goes, and whether members have spent points that they would have to give back."""
+        _select_bought(cursor, run_id)
+        cursor.execute("SELECT count(*) FROM loyalty_bought")
+        purchases = (cursor.fetchone() or (0,))[0]
+        batch = ledger.preview_batch(cursor, "loyalty_batch")
+        obstacles = []
+        if batch.spent_members:
+            numbers = _member_numbers(cursor, [member for member, _lacking in batch.short])
+            words = gettext("members have spent points of this import, so it cannot be taken back (%(numbers)s …)")
+            obstacles.append((words % {"numbers": ", ".join(numbers[:5])}, batch.spent_members))
+        return UndoPreview(
+            removes=[
+                (_("purchases are removed"), purchases),
+                (_("points are taken back"), batch.points),
+                (_("members lose points"), batch.members),
+            ],
+            obstacles=obstacles,
+        )
+
+    def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
+        """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""
+        _select_bought(cursor, run_id)
+        file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
+        try:
+            reversed_entries = ledger.undo_batch(
+                cursor, "loyalty_batch", explanation={"reason": "import_undone", "run": run_id, "file": file_name}
+            )
+        except ledger.AlreadySpent as refusal:
+            raise Refused(
+                gettext("%(count)d members have spent points of this import. Nothing was taken back.")
+                % {"count": refusal.members}
+            ) from refusal
+        ladder = tiers.ladder()
+        rewind(cursor, "loyalty_bought", ladder=ladder)
+        cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")
+        removed = cursor.rowcount
+        cursor.execute(_FORGET_STANDINGS)
+        cursor.execute("SELECT DISTINCT member_id FROM loyalty_bought JOIN loyalty_tierstanding USING (member_id)")
+        members = [row[0] for row in cursor.fetchall()]
+        tiers.evaluate(cursor, members, ladder=ladder, now=timezone.now())
+        return {"purchases": removed, "entries": reversed_entries}
+
+
+def _select_bought(cursor: CursorWrapper, run_id: int) -> None:
+    """Make ``loyalty_bought``, the run's purchases, and ``loyalty_batch``, the entries they earned."""
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_bought, pg_temp.loyalty_batch")
+    cursor.execute(
+        "CREATE TEMPORARY TABLE loyalty_bought ON COMMIT DROP AS"
+        " SELECT id AS purchase_id, member_id, purchased_at FROM members_purchase WHERE import_run_id = %s",
+        [run_id],
+    )
+    cursor.execute("CREATE UNIQUE INDEX ON loyalty_bought (purchase_id)")
+    cursor.execute(
+        "CREATE TEMPORARY TABLE loyalty_batch ON COMMIT DROP AS SELECT entry.id AS entry_id"
+        " FROM loyalty_entry entry JOIN loyalty_bought USING (purchase_id) WHERE entry.kind = 'earn'"
+    )
+    cursor.execute("ANALYZE loyalty_bought; ANALYZE loyalty_batch")
+
+
+def _member_numbers(cursor: CursorWrapper, members: list[int]) -> list[str]:
+    cursor.execute("SELECT number FROM members_member WHERE id = ANY(%s) ORDER BY number", [members])
+    return [row[0] for row in cursor.fetchall()]
+
+
+_INSERT = """
+INSERT INTO members_purchase (member_id, key, external_id, purchased_at, amount, currency, rate, value, channel, store,
+                              category, import_run_id, created_at)
+SELECT member_id, row_key, coalesce(receipt, ''), purchased_at, amount, coalesce(upper(currency), %(currency)s),
+       CASE WHEN foreign_currency AND amount > 0 THEN round(programme_amount / amount, 8) ELSE 1 END,
+       CASE WHEN foreign_currency THEN programme_amount ELSE amount END,
+       coalesce(channel, ''), coalesce(store, ''), coalesce(category, ''), %(run)s, now()
+  FROM (SELECT *, coalesce(upper(currency) <> %(currency)s, false) AS foreign_currency FROM import_rows) AS row
+ ORDER BY member_id, purchased_at, row_no
+"""
+
+# Who has no purchase left stands where every new member stands: in the lowest tier, without a row.
+_FORGET_STANDINGS = """
+DELETE FROM loyalty_tierstanding standing
+ WHERE standing.member_id IN (SELECT member_id FROM loyalty_bought)
+   AND NOT EXISTS (SELECT FROM members_purchase purchase WHERE purchase.member_id = standing.member_id)
+"""

@@ -1,0 +1,133 @@
+"""One purchase: written, rewarded and counted for the tier in one transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from loyalty import ledger, rules, tiers
+from loyalty.ledger import posting
+from loyalty.ledger.expiry import expire_members
+from loyalty.models import Entry
+from loyalty.tiers.ladder import Ladder, spend_before
+from members.importing.dates import latest_moment
+from members.models import Purchase
+
+CENT: Final = Decimal("0.01")
+
+
+class PurchaseDiffers(ledger.KeyReused):
+    """The key of a purchase came back with another member, time or amount."""
+
+
+class LiesInTheFuture(ValueError):
+    """A purchase cannot have been made more than a day from now."""
+
+
+class RateMissing(ValueError):
+    """A purchase in another currency needs the rate of its day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A purchase, the entry it earned (None: no whole point), and whether it was new."""
+
+    purchase: Purchase
+    entry: Entry | None
+    is_new: bool
+
+
+@transaction.atomic
+def record_purchase(
+    *,
+    member_id: int,
+    key: str,
+    purchased_at: datetime,
+    amount: Decimal,
+    currency: str = "",
+    rate: Decimal | None = None,
+    receipt: str = "",
+    channel: str = "",
+    store: str = "",
+    category: str = "",
+) -> Recorded:
+    """Take one purchase in: it earns by the active rule and the tier that the member had just before it.
+
+    ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
+    needed for any other (:class:`RateMissing`). A time more than a day ahead is refused
+    (:class:`LiesInTheFuture`). The same key with the same content returns what was
+    recorded first; with other content it raises :class:`PurchaseDiffers`.
+    """
+    if purchased_at > latest_moment():
+        raise LiesInTheFuture(purchased_at.isoformat())
+    currency = currency or settings.PROGRAMME_CURRENCY
+    if rate is None:
+        if currency != settings.PROGRAMME_CURRENCY:
+            raise RateMissing(currency)
+        rate = Decimal(1)
+    posting.lock(member_id)
+    value = (amount * rate).quantize(CENT, ROUND_HALF_UP)
+    purchase, is_new = Purchase.objects.get_or_create(
+        key=key,
+        defaults={
+            "member_id": member_id,
+            "external_id": receipt,
+            "purchased_at": purchased_at,
+            "amount": amount,
+            "currency": currency,
+            "rate": rate,
+            "value": value,
+            "channel": channel,
+            "store": store,
+            "category": category,
+        },
+    )
+    if not is_new:
+        return _recorded_before(purchase, (member_id, purchased_at, amount, currency))
+    ladder = tiers.ladder()
+    entry = _earn(purchase, ladder)
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        if entry and entry.lot.expires_at and entry.lot.expires_at <= now:
+            expire_members(cursor, [member_id], now)
+        tiers.evaluate(cursor, [member_id], ladder=ladder, now=now)
+    return Recorded(purchase=purchase, entry=entry, is_new=True)
+
+
+def _recorded_before(purchase: Purchase, content: tuple[object, ...]) -> Recorded:
+    if (purchase.member_id, purchase.purchased_at, purchase.amount, purchase.currency) != content:
+        raise PurchaseDiffers(purchase.key)
+    entry = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).first()
+    return Recorded(purchase=purchase, entry=entry, is_new=False)
+
+
+def _earn(purchase: Purchase, ladder: Ladder) -> Entry | None:
+    """Award what the purchase earns; None where no rule is active or it comes to no whole point."""
+    version = rules.active_version()
+    if version is None:
+        return None
+    terms = rules.terms_of(version)
+    rung = ladder.at(spend_before(purchase.member_id, purchase.purchased_at))
+    earned = rules.earn(
+        value=purchase.value,
+        tier=rules.TierTerms(key=rung.key, multiplier=rung.multiplier),
+        terms=terms,
+        currency=settings.PROGRAMME_CURRENCY,
+        receipt=purchase.external_id,
+    )
+    if not earned.points:
+        return None
+    return ledger.award(
+        member_id=purchase.member_id,
+        points=earned.points,
+        key=f"purchase:{purchase.pk}",
+        occurred_at=purchase.purchased_at,
+        explanation=earned.explanation,
+        purchase=purchase,
+        rule_version=version,
+        expires_at=terms.expiry(purchase.purchased_at),
+    )

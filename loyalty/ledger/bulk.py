@@ -1,0 +1,169 @@
+"""Posting many entries at once, by sets."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from loyalty.ledger.errors import KeyReused
+from loyalty.ledger.movement import INPUT_HASH_SQL
+
+# From so many rows on, the statistics are taken anew before what was written is checked.
+MANY_ROWS: Final = 5_000
+
+# What a staging table must have. ``place`` orders the entries of one member at the same moment.
+STAGING_COLUMNS: Final = """
+    member_id bigint NOT NULL,
+    kind text NOT NULL DEFAULT 'earn',
+    points bigint NOT NULL,
+    key text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    activates_at timestamptz,
+    expires_at timestamptz,
+    purchase_id bigint,
+    redemption_id bigint,
+    rule_version_id bigint,
+    reverses_id bigint,
+    lot_id bigint,
+    explanation jsonb NOT NULL,
+    place bigint NOT NULL
+"""
+
+
+def post_awards(cursor: CursorWrapper, staging: str) -> int:
+    """Award every row of a temporary table (see :data:`STAGING_COLUMNS`) and return how many were new.
+
+    Per member, entries follow ``occurred_at`` and then ``place``. Rows whose key was posted before are
+    taken out; with other input they raise :class:`~loyalty.ledger.KeyReused`, and nothing is posted.
+    Call it in a transaction; it locks the accounts in member order.
+    """
+    table = sql.Identifier(staging)
+    lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM {}").format(table))
+    _refuse_reused_keys(cursor, table)
+    posted = append(cursor, staging)
+    cursor.execute(_INSERT_LOTS)
+    return posted
+
+
+def append(cursor: CursorWrapper, staging: str) -> int:
+    """Write the entries of a staging table and move their accounts, which must be locked.
+
+    Leaves the temporary table ``loyalty_posting``: the rows with their ``entry_id``, for lots and draws.
+    """
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_posting")
+    cursor.execute(render(_NUMBERED, sql.SQL(INPUT_HASH_SQL), sql.Identifier(staging)))
+    cursor.execute("ANALYZE loyalty_posting")
+    cursor.execute(_INSERT_ENTRIES)
+    posted: int = cursor.rowcount
+    cursor.execute(_MOVE_ACCOUNTS)
+    refresh_plans(cursor, posted)
+    return posted
+
+
+def stage(cursor: CursorWrapper, name: str) -> None:
+    """Make an empty staging table, which ends with the transaction."""
+    cursor.execute(render("DROP TABLE IF EXISTS pg_temp.{}", sql.Identifier(name)))
+    cursor.execute(
+        render("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", sql.Identifier(name), sql.SQL(STAGING_COLUMNS))
+    )
+
+
+def lock_members(cursor: CursorWrapper, members: Sequence[int]) -> int:
+    """Open missing accounts of these members and lock all of them, in member order."""
+    return lock_accounts(
+        cursor, sql.SQL("SELECT DISTINCT unnest({}::bigint[]) AS member_id").format(sql.Literal(list(members)))
+    )
+
+
+def lock_accounts(cursor: CursorWrapper, members: sql.Composable) -> int:
+    """The same for the members of a query that selects distinct ``member_id``."""
+    lock = render(_LOCK, members)
+    cursor.execute(lock)
+    wanted, locked = cursor.fetchone()
+    if locked < wanted:
+        cursor.execute(render(_OPEN, members))
+        cursor.execute(lock)
+        wanted, locked = cursor.fetchone()
+    count: int = locked
+    return count
+
+
+def refresh_plans(cursor: CursorWrapper, rows: int) -> None:
+    """Make the session plan anew after many rows were written to the ledger.
+
+    The foreign keys' own checks keep their plans for the whole session. One that was made while a table
+    was nearly empty reads that table from end to end, once for each row that is written now.
+    """
+    if rows >= MANY_ROWS:
+        cursor.execute("ANALYZE members_member, members_purchase, loyalty_account, loyalty_entry, loyalty_lot")
+
+
+def render(statement: str, *parts: sql.Composable) -> str:
+    """Put identifiers and constant SQL into a statement; percent signs stay for the parameters."""
+    return sql.SQL(statement).format(*parts).as_string(connection.connection)
+
+
+def _refuse_reused_keys(cursor: CursorWrapper, table: sql.Identifier) -> None:
+    """Drop the rows that were posted before; refuse keys that stand for something else now."""
+    cursor.execute(
+        render(
+            "SELECT staged.key FROM {} AS staged JOIN loyalty_entry entry ON entry.idempotency_key = staged.key"
+            " WHERE entry.input_hash <> (SELECT {} FROM (SELECT staged.*) AS input) LIMIT 1",
+            table,
+            sql.SQL(INPUT_HASH_SQL),
+        )
+    )
+    if row := cursor.fetchone():
+        raise KeyReused(row[0])
+    cursor.execute(
+        render("DELETE FROM {} AS staged USING loyalty_entry entry WHERE entry.idempotency_key = staged.key", table)
+    )
+
+
+_LOCK: Final = """
+WITH wanted AS MATERIALIZED ({}), locked AS (
+    SELECT member_id FROM loyalty_account WHERE member_id IN (SELECT member_id FROM wanted)
+     ORDER BY member_id FOR UPDATE)
+SELECT (SELECT count(*) FROM wanted), (SELECT count(*) FROM locked)
+"""
+
+_OPEN: Final = """
+INSERT INTO loyalty_account (member_id, balance, version)
+SELECT member_id, 0, 0 FROM ({}) AS wanted ORDER BY member_id ON CONFLICT DO NOTHING
+"""
+
+# Entry ids are drawn ahead, so that lots and draws need no join to find theirs.
+_NUMBERED: Final = """
+CREATE TEMPORARY TABLE loyalty_posting ON COMMIT DROP AS
+SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, numbered.*
+  FROM (
+    SELECT staged.*, {} AS input_hash,
+           account.version + row_number() OVER in_order AS seq,
+           account.balance + sum(points) OVER in_order AS balance_after,
+           lead(place) OVER in_order IS NULL AS is_last
+      FROM {} AS staged JOIN loyalty_account account USING (member_id)
+    WINDOW in_order AS (PARTITION BY member_id ORDER BY occurred_at, place
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ORDER BY member_id, occurred_at, place) AS numbered
+"""
+
+_INSERT_ENTRIES: Final = """
+INSERT INTO loyalty_entry (id, member_id, seq, kind, points, balance_after, occurred_at, created_at, idempotency_key,
+                           input_hash, purchase_id, redemption_id, rule_version_id, reverses_id, explanation)
+SELECT entry_id, member_id, seq, kind, points, balance_after, occurred_at, now(), key,
+       input_hash, purchase_id, redemption_id, rule_version_id, reverses_id, explanation
+  FROM loyalty_posting
+"""
+
+_INSERT_LOTS: Final = """
+INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, expires_at)
+SELECT entry_id, member_id, points, points, coalesce(activates_at, occurred_at), expires_at FROM loyalty_posting
+"""
+
+_MOVE_ACCOUNTS: Final = """
+UPDATE loyalty_account account SET balance = last.balance_after, version = last.seq
+  FROM loyalty_posting last
+ WHERE account.member_id = last.member_id AND last.is_last
+"""

@@ -1,0 +1,96 @@
+"""Taking expired points out, lot by lot and set-based."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from loyalty.ledger.bulk import append, lock_members, stage
+from staff import jobs
+from staff.models import Job
+
+JOB: Final = "expire-points"
+# Lots of one transaction. A killed run has kept what it committed, and the next one finds the rest.
+CHUNK: Final = 20_000
+
+
+@jobs.handler(JOB)
+def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
+    """Take out everything whose expiry has passed, in chunks."""
+    now = timezone.now()
+    lots = points = 0
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_DUE, {"now": now})
+        progress.update(0, total=cursor.fetchone()[0], step=_("expiring points"))
+    while True:
+        some_lots, some_points = expire_due(now)
+        if not some_lots:
+            return {"lots": lots, "points": points}
+        lots, points = lots + some_lots, points + some_points
+        progress.update(lots)
+
+
+@transaction.atomic
+def expire_due(now: datetime, *, limit: int = CHUNK) -> tuple[int, int]:
+    """Take out the lots that expired first, at most ``limit``; returns how many lots and points."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBERS_DUE, {"now": now, "limit": limit})
+        members = [row[0] for row in cursor.fetchall()]
+        if not members:
+            return 0, 0
+        lock_members(cursor, members)
+        return _expire(cursor, now, members, limit)
+
+
+def expire_members(cursor: CursorWrapper, members: Sequence[int], now: datetime) -> int:
+    """Take out the expired points of these members, whose accounts are locked; returns how many lots."""
+    return _expire(cursor, now, members, None)[0]
+
+
+def _expire(cursor: CursorWrapper, now: datetime, members: Sequence[int], limit: int | None) -> tuple[int, int]:
+    stage(cursor, "loyalty_expiring")
+    # Read under the locks: what was spent meanwhile does not expire as well.
+    cursor.execute(_STAGE_DUE, {"now": now, "members": list(members), "limit": limit})
+    lots: int = cursor.rowcount
+    if not lots:
+        return 0, 0
+    append(cursor, "loyalty_expiring")
+    cursor.execute(_DRAW_ALL)
+    cursor.execute(_EMPTY_LOTS)
+    cursor.execute("SELECT coalesce(sum(-points), 0) FROM loyalty_posting")
+    points: int = cursor.fetchone()[0]
+    return lots, int(points)
+
+
+_COUNT_DUE: Final = "SELECT count(*) FROM loyalty_lot WHERE remaining > 0 AND expires_at <= %(now)s"
+
+_MEMBERS_DUE: Final = """
+SELECT DISTINCT member_id FROM (
+    SELECT member_id FROM loyalty_lot WHERE remaining > 0 AND expires_at <= %(now)s
+     ORDER BY expires_at LIMIT %(limit)s) AS due ORDER BY member_id
+"""
+
+# The number of draws makes the key: points that a cancelled redemption gives back to an expired lot
+# expire again, under another key.
+_STAGE_DUE: Final = """
+INSERT INTO loyalty_expiring (member_id, kind, points, key, occurred_at, lot_id, explanation, place)
+SELECT lot.member_id, 'expire', -lot.remaining,
+       'expire:' || lot.id || ':' || (SELECT count(*) FROM loyalty_draw draw WHERE draw.lot_id = lot.id),
+       lot.expires_at, lot.id,
+       jsonb_build_object('lot', lot.id, 'of', lot.points, 'earned_at', entry.occurred_at), lot.id
+  FROM loyalty_lot lot JOIN loyalty_entry entry ON entry.id = lot.entry_id
+ WHERE lot.member_id = ANY(%(members)s) AND lot.remaining > 0 AND lot.expires_at <= %(now)s
+ ORDER BY lot.expires_at LIMIT %(limit)s
+"""
+
+_DRAW_ALL: Final = """
+INSERT INTO loyalty_draw (entry_id, lot_id, points) SELECT entry_id, lot_id, -points FROM loyalty_posting
+"""
+
+_EMPTY_LOTS: Final = """
+UPDATE loyalty_lot lot SET remaining = 0 FROM loyalty_posting posting WHERE lot.id = posting.lot_id
+"""

@@ -1,0 +1,333 @@
+"""What the programme promises: points, the rules that give them, tiers and rewards."""
+
+from typing import Any
+
+import pghistory
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from members.models import Member, Purchase
+
+
+class EarningRule(models.Model):
+    """A named promise of points. What it says stands in its versions."""
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@pghistory.track(append_only=True)
+class RuleVersion(models.Model):
+    """What a rule says from ``active_from`` until it is retired. Never changed once active.
+
+    A purchase earns ``value ÷ per_amount × points × tier multiplier``, rounded as ``rounding`` says.
+    ``expires_after_months`` counts from the purchase; empty means never.
+    """
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        ACTIVE = "active", _("active")
+        RETIRED = "retired", _("retired")
+
+    class Rounding(models.TextChoices):
+        DOWN = "down", _("down to a whole point")
+        HALF_UP = "half_up", _("to the nearest whole point, halves up")
+
+    rule = models.ForeignKey(EarningRule, on_delete=models.PROTECT, related_name="versions")
+    version = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
+    points = models.DecimalField(_("points"), max_digits=10, decimal_places=2, default=1)
+    per_amount = models.DecimalField(_("per amount"), max_digits=10, decimal_places=2, default=1)
+    rounding = models.CharField(_("rounding"), max_length=8, choices=Rounding.choices, default=Rounding.DOWN)
+    expires_after_months = models.PositiveIntegerField(_("expires after months"), null=True, default=24)
+    created_by = models.ForeignKey("staff.User", null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    active_from = models.DateTimeField(null=True)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "version"], name="loyalty_rule_version_once"),
+            models.UniqueConstraint(fields=["rule"], condition=Q(state="active"), name="loyalty_rule_one_active"),
+            models.CheckConstraint(condition=Q(per_amount__gt=0, points__gte=0), name="loyalty_rule_version_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} v{self.version}"
+
+
+@pghistory.track(append_only=True)
+class Tier(models.Model):
+    """A level, reached by spend over the last twelve months (programme currency)."""
+
+    key = models.SlugField(max_length=16, unique=True)
+    name = models.CharField(_("name"), max_length=40)
+    name_zh = models.CharField(_("name in Chinese"), max_length=40)
+    rank = models.PositiveSmallIntegerField(unique=True)
+    threshold = models.DecimalField(_("spend in 12 months"), max_digits=14, decimal_places=2)
+    multiplier = models.DecimalField(_("points multiplier"), max_digits=4, decimal_places=2, default=1)
+
+    class Meta:
+        ordering = ["rank"]
+        constraints = [
+            models.CheckConstraint(condition=Q(threshold__gte=0, multiplier__gt=0), name="loyalty_tier_positive"),
+            # Deferred, so that two tiers can change places.
+            models.UniqueConstraint(
+                fields=["threshold"], name="loyalty_tier_threshold_once", deferrable=models.Deferrable.DEFERRED
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TierStanding(models.Model):
+    """Where a member stands now. A member without a row is in the lowest tier."""
+
+    member = models.OneToOneField(Member, primary_key=True, on_delete=models.CASCADE, related_name="standing")
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT)
+    since = models.DateTimeField()
+    spend_12m = models.DecimalField(max_digits=14, decimal_places=2)
+    evaluated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.tier)
+
+
+class TierChange(models.Model):
+    """One move of a member between tiers, with the spend that proves it."""
+
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="tier_changes")
+    from_tier = models.ForeignKey(Tier, null=True, on_delete=models.PROTECT, related_name="+")
+    to_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
+    changed_at = models.DateTimeField()
+    evidence = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["member", "changed_at"], name="loyalty_tier_change_by_member")]
+
+    def __str__(self) -> str:
+        return f"{self.from_tier} → {self.to_tier}"
+
+
+class Account(models.Model):
+    """A member's points. Locked first, in member order, by everything that moves points.
+
+    ``balance`` is what all entries add up to; ``version`` counts the entries.
+    """
+
+    # Triggers stand in for the foreign keys within the ledger and from it to members and purchases: they are
+    # checked set-based, and let a member or purchase of an undone import go once all its points are taken
+    # back (docs/adr/0003).
+    member = models.OneToOneField(
+        Member, primary_key=True, on_delete=models.PROTECT, db_constraint=False, related_name="account"
+    )
+    balance = models.BigIntegerField(default=0)
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(balance__gte=0), name="loyalty_account_balance_not_negative")]
+
+    def __str__(self) -> str:
+        return f"{self.balance} points"
+
+
+# Without the stock, which moves with each redemption.
+@pghistory.track(exclude=["stock"], append_only=True)
+class Reward(models.Model):
+    """Something to get for points. ``stock`` is what is left; empty means without end."""
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    name_zh = models.CharField(_("name in Chinese"), max_length=120, blank=True)
+    points = models.PositiveIntegerField(_("points"))
+    cost = models.DecimalField(_("cost"), max_digits=12, decimal_places=2, default=0)
+    stock = models.IntegerField(_("stock"), null=True)
+    active = models.BooleanField(_("offered"), default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(stock__isnull=True) | Q(stock__gte=0), name="loyalty_reward_stock"),
+            models.CheckConstraint(condition=Q(points__gt=0), name="loyalty_reward_points_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Redemption(models.Model):
+    """One reward for one member: reserved, then confirmed and fulfilled, or cancelled.
+
+    Points are taken when it is reserved and come back to their lots when it is cancelled.
+    """
+
+    class State(models.TextChoices):
+        RESERVED = "reserved", _("reserved")
+        CONFIRMED = "confirmed", _("confirmed")
+        FULFILLED = "fulfilled", _("fulfilled")
+        CANCELLED = "cancelled", _("cancelled")
+
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="redemptions")
+    reward = models.ForeignKey(Reward, on_delete=models.PROTECT, related_name="redemptions")
+    points = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State.choices)
+    idempotency_key = models.CharField(max_length=128, unique=True)
+    created_by = models.ForeignKey("staff.User", null=True, on_delete=models.SET_NULL, related_name="+")
+    redeemed_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["member", "redeemed_at"], name="loyalty_redemption_by_member"),
+            models.Index(fields=["redeemed_at"], name="loyalty_redemption_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["reserved", "confirmed", "fulfilled", "cancelled"]),
+                name="loyalty_redemption_state_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reward} ({self.state})"
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """Reads of the ledger."""
+
+    def standing(self) -> "EntryQuerySet":
+        """Without reversed entries and without reversals: what counts as issued, redeemed and expired.
+
+        It adds up to the same as all entries.
+        """
+        return self.filter(reverses__isnull=True, reversed_by__isnull=True)
+
+
+class Entry(models.Model):
+    """One movement of points. Append-only: a trigger refuses every UPDATE, DELETE and TRUNCATE.
+
+    ``points`` is signed. ``seq`` counts the member's entries from 1 and ``balance_after`` is the sum
+    up to and including this one. ``occurred_at`` is when the cause happened, ``created_at`` when it
+    was written. ``explanation`` holds all that is needed to say in words why it is there.
+    """
+
+    class Kind(models.TextChoices):
+        EARN = "earn", _("earned")
+        REDEEM = "redeem", _("redeemed")
+        EXPIRE = "expire", _("expired")
+        ADJUST = "adjust", _("adjusted")
+        REVERSE = "reverse", _("taken back")
+
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, db_constraint=False, related_name="entries", db_index=False
+    )
+    seq = models.BigIntegerField()
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    points = models.BigIntegerField()
+    balance_after = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    idempotency_key = models.CharField(max_length=160, unique=True)
+    input_hash = models.BinaryField(max_length=32)
+    purchase = models.ForeignKey(
+        Purchase, null=True, on_delete=models.PROTECT, db_constraint=False, related_name="entries"
+    )
+    redemption = models.ForeignKey(Redemption, null=True, on_delete=models.PROTECT, related_name="entries")
+    rule_version = models.ForeignKey(RuleVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    reverses = models.OneToOneField(
+        "self", null=True, on_delete=models.PROTECT, db_constraint=False, related_name="reversed_by"
+    )
+    explanation: Any = models.JSONField(default=dict)
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "seq"], name="loyalty_entry_seq_once"),
+            models.CheckConstraint(condition=~Q(points=0), name="loyalty_entry_points_not_zero"),
+            models.CheckConstraint(condition=Q(balance_after__gte=0), name="loyalty_entry_balance_not_negative"),
+            models.CheckConstraint(
+                condition=Q(kind="reverse", reverses__isnull=False) | (~Q(kind="reverse") & Q(reverses__isnull=True)),
+                name="loyalty_entry_reverse_names_entry",
+            ),
+            # Refuses an unknown kind as well.
+            models.CheckConstraint(
+                condition=Q(kind="earn", points__gt=0)
+                | Q(kind__in=["redeem", "expire"], points__lt=0)
+                | Q(kind__in=["adjust", "reverse"]),
+                name="loyalty_entry_sign_of_kind",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["member", "occurred_at"], name="loyalty_entry_by_member"),
+            models.Index(fields=["occurred_at"], name="loyalty_entry_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.points:+d}"
+
+
+class Lot(models.Model):
+    """Points that one entry brought, and what is left of them.
+
+    Usable from ``activates_at`` until ``expires_at`` (empty: without end). What an undone import or a
+    cancelled redemption moves back is moved by the ledger alone.
+    """
+
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, db_constraint=False, related_name="lot")
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, db_constraint=False, related_name="lots", db_index=False
+    )
+    points = models.BigIntegerField()
+    remaining = models.BigIntegerField()
+    activates_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(points__gt=0, remaining__gte=0, remaining__lte=F("points")),
+                name="loyalty_lot_remaining_range",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["member", "expires_at"],
+                name="loyalty_lot_open",
+                condition=Q(remaining__gt=0),
+                include=["remaining"],
+            ),
+            # Only what expires at all: the check at commit must never take this index for the one above, which to
+            # the planner look alike while the table is empty. Its plan is kept, and then reads everything per member.
+            models.Index(
+                fields=["expires_at"],
+                name="loyalty_lot_expiring",
+                condition=Q(remaining__gt=0, expires_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.points}"
+
+
+class Draw(models.Model):
+    """How many points an entry took from a lot (or gave back to it: negative)."""
+
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, db_constraint=False, related_name="draws")
+    lot = models.ForeignKey(Lot, on_delete=models.PROTECT, db_constraint=False, related_name="draws")
+    points = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "lot"], name="loyalty_draw_once"),
+            models.CheckConstraint(condition=~Q(points=0), name="loyalty_draw_not_zero"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.points}"

@@ -1,0 +1,42 @@
+"""What a programme starts with: four tiers and one earning rule."""
+
+from decimal import Decimal
+
+from django.db import connection, transaction
+
+from loyalty import rules
+from loyalty.models import EarningRule, RuleVersion, Tier
+
+# key, English name, Chinese name, spend in 12 months (programme currency), points multiplier
+TIERS = (
+    ("bronze", "Bronze", "青铜", Decimal(0), Decimal("1.00")),
+    ("silver", "Silver", "白银", Decimal(2_000), Decimal("1.10")),
+    ("gold", "Gold", "黄金", Decimal(8_000), Decimal("1.25")),
+    ("platinum", "Platinum", "铂金", Decimal(20_000), Decimal("1.50")),
+)
+RULE = "Points for purchases"
+
+
+@transaction.atomic
+def ensure_defaults() -> None:
+    """Make the four tiers where there are none, and an active earning rule where there is none."""
+    with connection.cursor() as cursor:  # two processes may start at once
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('programme-defaults'))")
+    if not Tier.objects.exists():
+        Tier.objects.bulk_create(
+            [
+                Tier(key=key, name=name, name_zh=name_zh, rank=rank, threshold=threshold, multiplier=multiplier)
+                for rank, (key, name, name_zh, threshold, multiplier) in enumerate(TIERS, 1)
+            ]
+        )
+    if not RuleVersion.objects.filter(state=RuleVersion.State.ACTIVE).exists():
+        rule, _ = EarningRule.objects.get_or_create(name=RULE)
+        version = rules.draft(
+            rule,
+            points=Decimal(1),
+            per_amount=Decimal(1),
+            rounding=RuleVersion.Rounding.DOWN,
+            expires_after_months=24,
+            user=None,
+        )
+        rules.activate(version, user=None)

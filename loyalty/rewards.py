@@ -1,0 +1,165 @@
+"""The catalogue, and redeeming from it: reserved, then confirmed and fulfilled, or cancelled."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from loyalty import ledger
+from loyalty.ledger import KeyReused, posting
+from loyalty.models import Redemption, Reward
+from members.models import Member
+from staff import audit
+from staff.models import User
+
+State = Redemption.State
+
+
+class RedemptionError(Exception):
+    """A redemption was refused; nothing was written."""
+
+
+class NotOffered(RedemptionError):
+    """The reward is not in the catalogue now."""
+
+
+class NotEligible(RedemptionError):
+    """The member is blocked, or has left."""
+
+
+class PriceChanged(RedemptionError):
+    """The reward costs something else by now than the person was shown."""
+
+
+class OutOfStock(RedemptionError):
+    """Nothing is left of the reward."""
+
+
+class WrongState(RedemptionError):
+    """The redemption is past the state that this step starts from."""
+
+    def __init__(self, redemption: Redemption) -> None:
+        self.state = redemption.state
+        super().__init__(f"redemption {redemption.pk} is {redemption.state}")
+
+
+@transaction.atomic
+def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price: int | None = None) -> Redemption:
+    """Reserve a reward: its points and one of its stock are taken together.
+
+    ``price`` is what the person was shown; a reward that costs anything else by now is refused.
+
+    The same key for the same member and reward returns the first redemption. Raises
+    :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`,
+    :class:`NotOffered`, :class:`NotEligible`, :class:`PriceChanged` and :class:`OutOfStock`.
+    """
+    posting.lock(member_id)
+    if before := Redemption.objects.filter(idempotency_key=key).first():
+        return _same(before, member_id, reward_id)
+    reward = Reward.objects.get(pk=reward_id)
+    if not reward.active:
+        raise NotOffered
+    if not Member.objects.filter(pk=member_id, status=Member.Status.ACTIVE).exists():
+        raise NotEligible
+    if price is not None and price != reward.points:
+        raise PriceChanged
+    now = timezone.now()
+    needed, available = reward.points, posting.available(member_id, now)
+    if available < needed:
+        raise ledger.InsufficientPoints(available=available, needed=needed)
+    redemption, made = Redemption.objects.get_or_create(
+        idempotency_key=key,
+        defaults={
+            "member_id": member_id,
+            "reward": reward,
+            "points": reward.points,
+            "state": State.RESERVED,
+            "created_by": user,
+            "redeemed_at": now,
+        },
+    )
+    if not made:  # taken meanwhile by a request for another member, whose account is another lock
+        return _same(redemption, member_id, reward_id)
+    ledger.spend(
+        member_id=member_id,
+        points=reward.points,
+        key=f"redeem:{redemption.pk}",
+        occurred_at=now,
+        explanation=_explanation(redemption),
+        redemption=redemption,
+    )
+    # Last, because the reward's row is the one that everybody waits for.
+    _take_from_stock(reward)
+    audit.record(user, "redemption.reserve", redemption, detail={"member": member_id, "points": reward.points})
+    return redemption
+
+
+def confirm(redemption: Redemption, *, user: User | None) -> Redemption:
+    """Promise a reserved reward for good. Confirming twice changes nothing."""
+    return _step(redemption, State.RESERVED, State.CONFIRMED, user, confirmed_at=timezone.now())
+
+
+def fulfil(redemption: Redemption, *, user: User | None) -> Redemption:
+    """Record that the member has the reward. Fulfilling twice changes nothing."""
+    return _step(redemption, State.CONFIRMED, State.FULFILLED, user)
+
+
+@transaction.atomic
+def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
+    """Give the points back to the lots they came from, and the reward back to its stock.
+
+    Not after it is fulfilled (:class:`WrongState`). Cancelling twice changes nothing.
+    """
+    posting.lock(redemption.member_id)
+    now = timezone.now()
+    cancelled = Redemption.objects.filter(pk=redemption.pk, state__in=[State.RESERVED, State.CONFIRMED]).update(
+        state=State.CANCELLED, cancelled_at=now
+    )
+    redemption.refresh_from_db()
+    if not cancelled:
+        if redemption.state == State.CANCELLED:
+            return redemption
+        raise WrongState(redemption)
+    ledger.reverse(
+        redemption.entries.get(reverses__isnull=True),
+        explanation=_explanation(redemption),
+        occurred_at=now,
+    )
+    Reward.objects.filter(pk=redemption.reward_id, stock__isnull=False).update(stock=F("stock") + 1)
+    audit.record(user, "redemption.cancel", redemption, detail={"points": redemption.points})
+    return redemption
+
+
+def _same(redemption: Redemption, member_id: int, reward_id: int) -> Redemption:
+    if (redemption.member_id, redemption.reward_id) != (member_id, reward_id):
+        raise KeyReused(redemption.idempotency_key)
+    return redemption
+
+
+def _take_from_stock(reward: Reward) -> None:
+    """One less, in one conditional statement: the row count says whether there was one."""
+    if reward.stock is None:
+        return
+    if not Reward.objects.filter(pk=reward.pk, stock__gt=0).update(stock=F("stock") - 1):
+        raise OutOfStock
+
+
+@transaction.atomic
+def _step(redemption: Redemption, before: str, after: str, user: User | None, **fields: datetime | None) -> Redemption:
+    moved = Redemption.objects.filter(pk=redemption.pk, state=before).update(state=after, **fields)
+    redemption.refresh_from_db()
+    if not moved and redemption.state != after:
+        raise WrongState(redemption)
+    if moved:
+        audit.record(user, f"redemption.{after}", redemption)
+    return redemption
+
+
+def _explanation(redemption: Redemption) -> dict[str, object]:
+    return {
+        "reward": redemption.reward.name,
+        "reward_zh": redemption.reward.name_zh,
+        "redemption": redemption.pk,
+        "points": redemption.points,
+    }

@@ -1,0 +1,20 @@
+"""Doors for the Celery workers."""
+
+from celery import shared_task
+from django.utils.translation import gettext as _
+
+from loyalty.ledger import expiry
+from loyalty.tiers import recalculation
+from staff import jobs
+
+
+@shared_task
+def expire_points() -> None:
+    """Nightly: take out points whose expiry has passed."""
+    jobs.start(expiry.JOB, title=_("Expire points"), payload={}, user=None)
+
+
+@shared_task
+def recalculate_tiers() -> None:
+    """Nightly: find members whose spend has left the window."""
+    jobs.start(recalculation.JOB, title=_("Look at all tiers"), payload={}, user=None)

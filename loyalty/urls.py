@@ -1,0 +1,28 @@
+"""The addresses of the programme. Those of one member end in a fixed word: a number may look like anything."""
+
+from django.urls import path
+
+from loyalty.views import ledger, member, redemptions, rewards, rules, tiers
+
+app_name = "loyalty"
+
+urlpatterns = [
+    path("tiers/", tiers.tier_list, name="tiers"),
+    path("tiers/start/", tiers.start, name="programme-start"),
+    path("tiers/preview/", tiers.preview, name="tiers-preview"),
+    path("tiers/save/", tiers.save, name="tiers-save"),
+    path("rules/", rules.rule, name="rules"),
+    path("rules/draft/", rules.draft, name="rule-draft"),
+    path("rules/<int:pk>/activate/", rules.activate, name="rule-activate"),
+    path("rewards/", rewards.reward_list, name="rewards"),
+    path("rewards/new/", rewards.create, name="reward-new"),
+    path("rewards/<int:pk>/", rewards.edit, name="reward"),
+    path("redemptions/", redemptions.redemption_list, name="redemptions"),
+    path("redemptions/<int:pk>/advance/", redemptions.advance, name="redemption-advance"),
+    path("redemptions/<int:pk>/cancel/", redemptions.cancel, name="redemption-cancel"),
+    path("ledger/", ledger.page, name="ledger"),
+    path("members/<path:number>/badge/", member.badge, name="member-badge"),
+    path("members/<path:number>/summary/", member.summary, name="member-summary"),
+    path("members/<path:number>/lots/", member.lots, name="member-lots"),
+    path("members/<path:number>/redeem/", member.redeem, name="member-redeem"),
+]

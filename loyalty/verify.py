@@ -1,0 +1,195 @@
+"""Proof over the live data that what must always hold does hold (DESIGN section 2).
+
+Each check is one set-based query that returns the rows which break it: none, where all is well.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import connection
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from loyalty.ledger.movement import INPUT_HASH_SQL
+
+LIMIT: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that must hold. ``invariant`` is its number in DESIGN section 2."""
+
+    key: str
+    invariant: int
+    name: str | Promise
+    sql: str
+
+    def offending(self, limit: int = LIMIT) -> list[dict[str, Any]]:
+        """The first rows that break it, each as column → value."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM ({self.sql}) AS offending LIMIT %s", [limit])  # noqa: S608
+            columns = [column.name for column in cursor.description]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def checks() -> list[Check]:
+    """Every check of this room, in the order in which a reader would ask."""
+    return list(_CHECKS)
+
+
+_CHECKS: Final = (
+    Check(
+        key="balance",
+        invariant=1,
+        name=_("Each balance is the sum of its entries and of what is left in its lots"),
+        sql="""
+            SELECT member_id, account.balance, entries.points AS entries, lots.points AS lots
+              FROM loyalty_account account
+              FULL JOIN (SELECT member_id, sum(points) AS points, count(*) AS number
+                           FROM loyalty_entry GROUP BY member_id) entries USING (member_id)
+              FULL JOIN (SELECT member_id, sum(remaining) AS points FROM loyalty_lot GROUP BY member_id)
+                   lots USING (member_id)
+             WHERE account.balance IS DISTINCT FROM coalesce(entries.points, 0)
+                OR account.balance IS DISTINCT FROM coalesce(lots.points, 0)
+                OR account.version IS DISTINCT FROM coalesce(entries.number, 0)""",
+    ),
+    Check(
+        key="lots",
+        invariant=1,
+        name=_("Each lot is what its entry brought, less what was drawn from it"),
+        sql="""
+            SELECT lot.id AS lot, lot.member_id, lot.points, lot.remaining, drawn.points AS drawn
+              FROM loyalty_lot lot
+              JOIN loyalty_entry entry ON entry.id = lot.entry_id
+              LEFT JOIN (SELECT lot_id, sum(points) AS points FROM loyalty_draw GROUP BY lot_id) drawn
+                   ON drawn.lot_id = lot.id
+             WHERE lot.remaining <> lot.points - coalesce(drawn.points, 0) OR lot.remaining < 0
+                OR lot.points <> entry.points OR lot.member_id <> entry.member_id""",
+    ),
+    Check(
+        key="draws",
+        invariant=1,
+        name=_("Each entry is what it brought as a lot, less what it drew from lots of the same member"),
+        sql="""
+            SELECT entry.id AS entry, entry.member_id, entry.points, lot.points AS lot, drawn.points AS drawn
+              FROM loyalty_entry entry
+              LEFT JOIN loyalty_lot lot ON lot.entry_id = entry.id
+              LEFT JOIN (
+                  SELECT draw.entry_id, sum(draw.points) AS points,
+                         min(lot.member_id) AS first_member, max(lot.member_id) AS last_member
+                    FROM loyalty_draw draw JOIN loyalty_lot lot ON lot.id = draw.lot_id GROUP BY draw.entry_id
+                  ) drawn ON drawn.entry_id = entry.id
+             WHERE entry.points <> coalesce(lot.points, 0) - coalesce(drawn.points, 0)
+                OR drawn.first_member <> entry.member_id OR drawn.last_member <> entry.member_id""",
+    ),
+    Check(
+        key="chain",
+        invariant=2,
+        name=_("Each entry follows the one before it without a gap"),
+        sql="""
+            SELECT id AS entry, member_id, seq, points, balance_after, before
+              FROM (SELECT entry.*, coalesce(lag(seq) OVER in_order, 0) AS seq_before,
+                           coalesce(lag(balance_after) OVER in_order, 0) AS before
+                      FROM loyalty_entry entry WINDOW in_order AS (PARTITION BY member_id ORDER BY seq)) AS chain
+             WHERE seq <> seq_before + 1 OR balance_after <> before + points OR balance_after < 0""",
+    ),
+    Check(
+        key="reversals",
+        invariant=2,
+        name=_("Each reversal is the exact opposite of one entry, and no entry is reversed twice"),
+        sql="""
+            SELECT reversal.id AS entry, reversal.member_id, reversal.points, reversed.id AS reversed,
+                   reversed.points AS reversed_points
+              FROM (SELECT entry.*, count(*) OVER (PARTITION BY reverses_id) AS times
+                      FROM loyalty_entry entry WHERE kind = 'reverse' OR reverses_id IS NOT NULL) reversal
+              LEFT JOIN loyalty_entry reversed ON reversed.id = reversal.reverses_id
+             WHERE reversed.id IS NULL OR reversed.points <> -reversal.points OR reversal.times > 1
+                OR reversed.member_id <> reversal.member_id OR reversed.kind = 'reverse'
+                OR reversal.kind <> 'reverse'""",
+    ),
+    Check(
+        key="references",
+        invariant=3,
+        name=_("Each entry that counts belongs to a member, and its purchase is that member's"),
+        sql="""
+            SELECT entry.id AS entry, entry.member_id, entry.purchase_id, purchase.member_id AS buyer
+              FROM loyalty_entry entry
+              LEFT JOIN members_member member ON member.id = entry.member_id
+              LEFT JOIN members_purchase purchase ON purchase.id = entry.purchase_id
+              LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = entry.id
+             WHERE entry.reverses_id IS NULL AND reversal.id IS NULL
+               AND (member.id IS NULL
+                    OR (entry.purchase_id IS NOT NULL AND purchase.member_id IS DISTINCT FROM entry.member_id))""",
+    ),
+    Check(
+        key="keys",
+        invariant=4,
+        name=_("Each entry is what its idempotency key stands for"),
+        sql=f"""
+            SELECT id AS entry, member_id, idempotency_key FROM loyalty_entry
+             WHERE input_hash <> {INPUT_HASH_SQL}""",  # noqa: S608
+    ),
+    Check(
+        key="purchases-earn-once",
+        invariant=4,
+        name=_("No purchase earns twice"),
+        sql="""
+            SELECT purchase_id AS purchase, count(*) AS times FROM loyalty_entry
+             WHERE purchase_id IS NOT NULL AND kind = 'earn' GROUP BY purchase_id HAVING count(*) > 1""",
+    ),
+    Check(
+        key="stock",
+        invariant=5,
+        name=_("No stock is below zero"),
+        sql="SELECT id AS reward, name, stock FROM loyalty_reward WHERE stock < 0",
+    ),
+    Check(
+        key="redemptions",
+        invariant=5,
+        name=_("Each redemption took its points once, and a cancelled one gave them back"),
+        sql="""
+            SELECT redemption.id AS redemption, redemption.member_id, redemption.state, redemption.points,
+                   taken.points AS taken, taken.number AS entries, taken.given_back
+              FROM loyalty_redemption redemption
+              LEFT JOIN (
+                  SELECT entry.redemption_id, count(*) AS number, sum(entry.points) AS points,
+                         min(entry.member_id) AS member_id, count(reversal.id) AS given_back
+                    FROM loyalty_entry entry LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = entry.id
+                   WHERE entry.redemption_id IS NOT NULL AND entry.reverses_id IS NULL
+                   GROUP BY entry.redemption_id) taken ON taken.redemption_id = redemption.id
+             WHERE taken.number IS DISTINCT FROM 1 OR taken.points <> -redemption.points
+                OR taken.member_id <> redemption.member_id
+                OR (taken.given_back = 1) <> (redemption.state = 'cancelled')""",
+    ),
+    Check(
+        key="standings",
+        invariant=3,
+        name=_("Each member stands in the tier of their last move"),
+        sql="""
+            SELECT standing.member_id, standing.tier_id AS stands_in, last.to_tier_id AS moved_to
+              FROM loyalty_tierstanding standing
+              LEFT JOIN (SELECT DISTINCT ON (member_id) member_id, to_tier_id FROM loyalty_tierchange
+                          ORDER BY member_id, changed_at DESC, id DESC) last USING (member_id)
+             WHERE standing.tier_id <> coalesce(
+                       last.to_tier_id, (SELECT id FROM loyalty_tier ORDER BY threshold LIMIT 1))""",
+    ),
+    Check(
+        key="guards",
+        invariant=2,
+        name=_("The database's guards over the ledger stand, and left nothing unchecked"),
+        sql="""
+            SELECT wanted.name AS guard, coalesce(guard.tgenabled::text, 'missing') AS state
+              FROM unnest(ARRAY[
+                       'loyalty_entry_append_only', 'loyalty_draw_append_only', 'loyalty_lot_kept',
+                       'loyalty_account_kept', 'loyalty_checked_at_commit', 'loyalty_account_opened',
+                       'loyalty_account_moved', 'loyalty_entry_posted', 'loyalty_lot_made', 'loyalty_lot_moved',
+                       'loyalty_draw_made', 'loyalty_purchase_removed', 'loyalty_member_removed',
+                       'loyalty_rule_version_kept', 'loyalty_unchecked_kept', 'loyalty_unchecked_not_truncated',
+                       'loyalty_draw_against_entry', 'loyalty_purchase_not_truncated']) AS wanted(name)
+              LEFT JOIN pg_trigger guard ON guard.tgname = wanted.name
+             WHERE guard.tgenabled IS DISTINCT FROM 'O' AND guard.tgenabled IS DISTINCT FROM 'A'
+            UNION ALL
+            SELECT 'loyalty_unchecked', count(*)::text FROM loyalty_unchecked
+             WHERE xact <> coalesce(pg_current_xact_id_if_assigned(), '0') HAVING count(*) > 0""",
+    ),
+)

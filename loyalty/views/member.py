@@ -1,0 +1,167 @@
+"""What this room shows and does on a member's page, fetched by it with ``hx-get``."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.db.models import F
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from loyalty import ledger, rewards, tiers, words
+from loyalty.models import Account, Lot, Reward, Tier
+from members.models import Member
+from staff import figures
+from staff.permissions import Permission, requires
+from staff.requests import DeskRequest
+
+SOON = timedelta(days=60)
+MONTHS_SHOWN = 5
+LONGEST_KEY = 128 - len("desk:")
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def badge(request: DeskRequest, number: str) -> HttpResponse:
+    """The tier, beside the name."""
+    member = get_object_or_404(Member, number=number)
+    if not Tier.objects.exists():
+        return HttpResponse()
+    tier = tiers.progress(member.pk, timezone.now()).tier
+    return render(request, "loyalty/_member_badge.html", {"name": words.tier_name(tier), "rank": tier.rank})
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def summary(request: DeskRequest, number: str) -> HttpResponse:
+    """Points and tier, as two cells of the strip of figures."""
+    member = get_object_or_404(Member, number=number)
+    now = timezone.now()
+    account = Account.objects.filter(member=member).first()
+    usable = ledger.available(member.pk, now)
+    context: dict[str, Any] = {
+        "usable": usable,
+        "pending": _sum(Lot.objects.filter(member=member, remaining__gt=0, activates_at__gt=now)),
+        "balance": account.balance if account else 0,
+    }
+    if Tier.objects.exists():
+        progress = tiers.progress(member.pk, now)
+        context |= {
+            "progress": progress,
+            "tier_name": words.tier_name(progress.tier),
+            "next_name": words.tier_name(progress.next_tier) if progress.next_tier else "",
+        }
+    return render(request, "loyalty/_member_summary.html", context)
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def lots(request: DeskRequest, number: str) -> HttpResponse:
+    """What is left, by the month in which it expires."""
+    member = get_object_or_404(Member, number=number)
+    now = timezone.now()
+    zone = timezone.get_default_timezone()
+    months: dict[date | None, list[Lot]] = {}
+    usable = Lot.objects.filter(member=member, remaining__gt=0, activates_at__lte=now)
+    for lot in usable.exclude(expires_at__lte=now).order_by(F("expires_at").asc(nulls_last=True)):
+        month = lot.expires_at.astimezone(zone).date().replace(day=1) if lot.expires_at else None
+        months.setdefault(month, []).append(lot)
+    rows = [(month, sum(lot.remaining for lot in held), _soon(held[0], now)) for month, held in months.items()]
+    later = sum(points for _month, points, _soon_ in rows[MONTHS_SHOWN:])
+    count = sum(len(held) for held in months.values())
+    return render(request, "loyalty/_member_lots.html", {"rows": rows[:MONTHS_SHOWN], "later": later, "count": count})
+
+
+def _soon(lot: Lot, now: datetime) -> int | None:
+    """In how many days the first points of a month expire, where that is soon."""
+    if lot.expires_at is None or lot.expires_at - now > SOON:
+        return None
+    zone = timezone.get_default_timezone()
+    return (lot.expires_at.astimezone(zone).date() - now.astimezone(zone).date()).days
+
+
+@requires(Permission.POINTS_REDEEM)
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def redeem(request: DeskRequest, number: str) -> HttpResponse:
+    """The dialog to choose a reward; posted, it redeems and tells the page that points have moved."""
+    member = get_object_or_404(Member, number=number)
+    if request.method != "POST":
+        return render(request, "loyalty/_member_redeem.html", _dialog(request, member, key=uuid4().hex))
+    key, chosen = request.POST.get("key", ""), request.POST.get("reward", "")
+    try:
+        if not 0 < len(key) <= LONGEST_KEY or not chosen.isdecimal() or len(chosen) > 18:
+            return _refused(request, member, _("Choose a reward."))
+        redemption = rewards.redeem(
+            member_id=member.pk,
+            reward_id=int(chosen),
+            key=f"desk:{key}",
+            user=request.user,
+            price=_price_shown(request, chosen),
+        )
+        rewards.confirm(redemption, user=request.user)
+    except Reward.DoesNotExist:
+        return _refused(request, member, _("This reward is not there any more."))
+    except ledger.InsufficientPoints as refusal:
+        text = _("%(needed)s points are needed; %(available)s can be spent.")
+        return _refused(
+            request,
+            member,
+            text % {"needed": figures.number(refusal.needed), "available": figures.number(refusal.available)},
+        )
+    except (rewards.RedemptionError, ledger.KeyReused) as refusal:
+        return _refused(request, member, _why(refusal))
+    done = _("%(reward)s redeemed for %(points)s points.") % {
+        "reward": words.reward_name(redemption.reward),
+        "points": figures.number(redemption.points),
+    }
+    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": done, "tone": "good"}}
+    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})
+
+
+def _price_shown(request: DeskRequest, chosen: str) -> int | None:
+    price = request.POST.get(f"price-{chosen}", "")
+    return int(price) if price.isdecimal() and len(price) < 19 else None
+
+
+def _refused(request: DeskRequest, member: Member, error: str) -> HttpResponse:
+    """The dialog again, with the reason. A new key: what was refused wrote nothing."""
+    context = _dialog(request, member, key=uuid4().hex) | {"error": error}
+    return render(request, "loyalty/_member_redeem.html", context)
+
+
+def _why(refusal: Exception) -> str:
+    reasons: dict[type[Exception], str] = {
+        rewards.OutOfStock: _("Nothing is left of this reward."),
+        rewards.NotOffered: _("This reward is not offered any more."),
+        rewards.PriceChanged: _("The price of this reward has just changed. Look at it again."),
+        rewards.NotEligible: _("This member is blocked or has left."),
+    }
+    return reasons.get(type(refusal), _("This was redeemed already. Look at the timeline."))
+
+
+def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]:
+    usable = ledger.available(member.pk, timezone.now())
+    offered = Reward.objects.filter(active=True).order_by("points", "name")
+    choices = []
+    for reward in offered:
+        why_not = ""
+        if reward.stock == 0:
+            why_not = _("out of stock")
+        elif reward.points > usable:
+            why_not = _("%(points)s points short") % {"points": figures.number(reward.points - usable)}
+        choices.append((reward, words.reward_name(reward), usable - reward.points, why_not))
+    choices.sort(key=lambda choice: bool(choice[3]))
+    return {"member": member, "usable": usable, "choices": choices, "key": key}
+
+
+def _sum(lots_left: Any) -> int:
+    return sum(lots_left.values_list("remaining", flat=True))

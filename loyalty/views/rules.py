@@ -1,0 +1,71 @@
+"""The earning rule: what it says now, a new version, its history."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from loyalty import programme, rules, words
+from loyalty.forms import RuleForm
+from loyalty.models import EarningRule, RuleVersion
+from staff.permissions import Permission, requires
+from staff.requests import DeskRequest
+
+TONES = {RuleVersion.State.DRAFT: "look", RuleVersion.State.ACTIVE: "good", RuleVersion.State.RETIRED: "idle"}
+
+
+@requires(Permission.PROGRAMME_VIEW)
+@require_safe
+def rule(request: DeskRequest) -> HttpResponse:
+    """The version in force as a sentence, and all versions."""
+    return render(request, "loyalty/rules.html", _page(request, RuleForm.of(rules.active_version())))
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_POST
+def draft(request: DeskRequest) -> HttpResponse:
+    """Write a new version as a draft."""
+    form = RuleForm(request.POST)
+    if not form.is_valid():
+        return render(request, "loyalty/rules.html", _page(request, form), status=422)
+    active = rules.active_version()
+    owner = active.rule if active else EarningRule.objects.get_or_create(name=programme.RULE)[0]
+    version = rules.draft(owner, user=request.user, **form.cleaned_data)
+    messages.success(
+        request,
+        _("Version %(version)d is written. Purchases earn by it once it is activated.") % {"version": version.version},
+    )
+    return redirect("loyalty:rules")
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_POST
+def activate(request: DeskRequest, pk: int) -> HttpResponse:
+    """Let purchases earn by a draft from now on."""
+    version = get_object_or_404(RuleVersion.objects.select_related("rule"), pk=pk)
+    try:
+        rules.activate(version, user=request.user)
+    except rules.NotADraft:
+        messages.error(request, _("Version %(version)d was retired; write a new one.") % {"version": version.version})
+    else:
+        messages.success(
+            request, _("Purchases earn by version %(version)d from now on.") % {"version": version.version}
+        )
+    return redirect("loyalty:rules")
+
+
+def _page(request: DeskRequest, form: RuleForm) -> dict[str, Any]:
+    active = rules.active_version()
+    versions = RuleVersion.objects.select_related("rule", "created_by").order_by("-pk")[:100]
+    return {
+        "active": active,
+        "sentence": words.rule_sentence(active) if active else "",
+        "rows": [
+            (version, words.rule_sentence(version), TONES[RuleVersion.State(version.state)]) for version in versions
+        ],
+        "form": form,
+        "may_edit": request.user.may(Permission.PROGRAMME_EDIT),
+    }
