@@ -1,0 +1,1 @@
+"""The pages of the room: thin doors to metrics, charts and lists."""
