@@ -1,0 +1,292 @@
+"""Going round the ledger with plain SQL: the database itself refuses."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from loyalty import ledger
+from loyalty.models import Entry
+from members.models import Member
+from tests.factories import make_member, make_purchase
+
+NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def member() -> Member:
+    """A member with 100 points in one lot, 30 of them spent; a second lot of 50."""
+    member = make_member()
+    for points, key in ((100, "one"), (50, "two")):
+        ledger.award(member_id=member.pk, points=points, key=key, occurred_at=NOW, explanation={})
+    ledger.spend(member_id=member.pk, points=30, key="spent", occurred_at=NOW, explanation={})
+    run()
+    return member
+
+
+def run(*statements: str) -> None:
+    """Run statements as one transaction, up to and including its checks at commit."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+@pytest.mark.parametrize("table", ["loyalty_entry", "loyalty_draw", "loyalty_lot", "loyalty_account"])
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "TRUNCATE {} CASCADE", "DELETE FROM {} WHERE false"])
+def test_nothing_of_the_ledger_is_removed(member: Member, table: str, statement: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        run(statement.format(table))
+
+
+@pytest.mark.parametrize("column", ["points = 1", "explanation = '{}'", "kind = 'adjust'", "purchase_id = NULL"])
+def test_an_entry_is_never_changed(member: Member, column: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        run(f"UPDATE loyalty_entry SET {column}")
+
+
+def test_a_draw_is_never_changed(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        run("UPDATE loyalty_draw SET points = points + 1")
+
+
+@pytest.mark.parametrize(
+    ("reason", "statements"),
+    [
+        ("balance 121", ["UPDATE loyalty_account SET balance = balance + 1"]),
+        ("version 4", ["UPDATE loyalty_account SET version = version + 1"]),
+        ("lots 119", ["UPDATE loyalty_lot SET remaining = remaining - 1 WHERE remaining = 50"]),
+        (
+            "remaining",
+            [
+                "UPDATE loyalty_lot SET remaining = remaining - 1 WHERE points = 50",
+                "UPDATE loyalty_lot SET remaining = remaining + 1 WHERE points = 100",
+            ],
+        ),
+        ("append-only", ["UPDATE loyalty_lot SET points = points + 1, remaining = remaining + 1"]),
+        ("not_negative", ["UPDATE loyalty_account SET balance = -1"]),
+        ("remaining_range", ["UPDATE loyalty_lot SET remaining = -1"]),
+        ("remaining_range", ["UPDATE loyalty_lot SET remaining = points + 1"]),
+    ],
+)
+def test_balance_ledger_and_lots_only_move_together(member: Member, reason: str, statements: list[str]) -> None:
+    with pytest.raises(IntegrityError, match=reason):
+        run(*statements)
+
+
+ENTRY = """INSERT INTO loyalty_entry (member_id, seq, kind, points, balance_after, occurred_at, created_at,
+    idempotency_key, input_hash, explanation, purchase_id, reverses_id)
+    VALUES ({member}, {seq}, '{kind}', {points}, {after}, now(), now(), '{key}', '', '{{}}', {purchase}, {reverses})"""
+
+
+def entry(member: Member, **fields: object) -> str:
+    values = {"seq": 4, "kind": "earn", "points": 10, "after": 130, "key": "raw", "purchase": "NULL"}
+    return ENTRY.format(**({"member": member.pk, "reverses": "NULL"} | values | fields))
+
+
+MOVE = "UPDATE loyalty_account SET balance = 130, version = 4"
+LOT = """INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at)
+    SELECT id, member_id, {points}, {remaining}, now() FROM loyalty_entry WHERE idempotency_key = '{key}'"""
+
+
+def test_an_entry_alone_is_refused_at_commit_and_with_its_account_and_lot_accepted(member: Member) -> None:
+    whole = [entry(member), MOVE, LOT.format(points=10, remaining=10, key="raw")]
+    for missing in whole[1:]:
+        with pytest.raises(IntegrityError):
+            run(*(statement for statement in whole if statement != missing))
+    run(*whole)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("does not follow", {"after": 131}),
+        ("does not follow", {"seq": 5}),
+        ("seq_once", {"seq": 3}),
+        ("not_zero", {"points": 0, "after": 120}),
+        ("not_negative", {"points": -121, "after": -1}),
+        ("idempotency_key", {"key": "one"}),
+        ("reverse_names_entry", {"kind": "reverse"}),
+    ],
+)
+def test_an_entry_must_follow_the_one_before_it(member: Member, reason: str, fields: dict[str, object]) -> None:
+    with pytest.raises(IntegrityError, match=reason):
+        run(entry(member, **fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "gift"},
+        {"kind": "earn", "points": -10, "after": 110},
+        {"kind": "redeem"},
+        {"kind": "expire"},
+    ],
+)
+def test_an_entry_has_a_known_kind_and_goes_the_way_of_its_kind(member: Member, fields: dict[str, object]) -> None:
+    with pytest.raises(IntegrityError, match="loyalty_entry_sign_of_kind"):
+        run(entry(member, **fields))
+
+
+@pytest.mark.parametrize("column", ["expires_at = now()", "expires_at = NULL", "activates_at = now()"])
+def test_when_points_can_be_used_never_changes(member: Member, column: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        run(f"UPDATE loyalty_lot SET {column}")
+
+
+def test_a_purchase_that_earned_keeps_its_value_day_and_member_until_its_points_are_taken_back() -> None:
+    purchase = make_purchase()
+    other = make_member()
+    earned = ledger.award(
+        member_id=purchase.member_id, points=5, key="p", occurred_at=NOW, explanation={}, purchase=purchase
+    )
+    changes = ["value = value + 1", "purchased_at = purchased_at - interval '1 day'", f"member_id = {other.pk}"]
+    for change in changes:
+        with pytest.raises(IntegrityError, match="gave points"):
+            run(f"UPDATE members_purchase SET {change}")
+    run("UPDATE members_purchase SET channel = 'shop', value = value")
+    ledger.reverse(earned, explanation={}, occurred_at=NOW)
+    run("UPDATE members_purchase SET value = value + 1")
+
+
+def test_a_redemption_is_in_a_known_state(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="loyalty_redemption_state_known"):
+        run(
+            "INSERT INTO loyalty_reward (name, name_zh, points, cost, active, created_at)"
+            " VALUES ('Cup', '', 5, 0, true, now())",
+            "INSERT INTO loyalty_redemption (member_id, reward_id, points, state, idempotency_key, redeemed_at)"
+            f" SELECT {member.pk}, id, 5, 'eaten', 'k', now() FROM loyalty_reward",
+        )
+
+
+def test_the_first_entry_has_the_number_one(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="does not follow"):
+        run(entry(make_member(), seq=2, after=10))
+
+
+def test_an_entry_is_reversed_once_and_by_its_opposite(member: Member) -> None:
+    spent = Entry.objects.get(kind="redeem")
+    with pytest.raises(IntegrityError, match="does not match"):
+        run(entry(member, kind="reverse", reverses=spent.pk, points=31, after=151))
+    with pytest.raises(IntegrityError, match="does not match"):
+        run(entry(make_member(), kind="reverse", reverses=spent.pk, points=30, seq=1, after=30))
+    ledger.reverse(spent, explanation={})
+    with pytest.raises(IntegrityError, match="reverses_id"):
+        run(entry(member, kind="reverse", reverses=spent.pk, points=30, seq=5, after=180))
+
+
+def test_an_entry_names_a_purchase_of_its_member(member: Member) -> None:
+    for purchase in (make_purchase().pk, 987654321):
+        with pytest.raises(IntegrityError, match="not theirs"):
+            run(entry(member, purchase=purchase))
+
+
+def test_a_lot_is_exactly_what_its_entry_brought(member: Member) -> None:
+    for points, remaining in ((9, 9), (10, 9), (11, 11)):
+        with pytest.raises(IntegrityError, match="not what entry"):
+            run(entry(member), MOVE, LOT.format(points=points, remaining=remaining, key="raw"))
+    with pytest.raises(IntegrityError):
+        run(LOT.format(points=30, remaining=30, key="spent"))
+
+
+def test_a_draw_needs_an_entry_and_a_lot_of_the_same_member(member: Member) -> None:
+    other = make_member()
+    ledger.award(member_id=other.pk, points=7, key="other", occurred_at=NOW, explanation={})
+    draw = """INSERT INTO loyalty_draw (entry_id, lot_id, points)
+        SELECT entry.id, lot.id, 7 FROM loyalty_entry entry, loyalty_lot lot WHERE entry.kind = 'redeem' AND {}"""
+    with pytest.raises(IntegrityError, match="of the same member"):
+        run(draw.format("lot.points = 7"))
+    # Seven points change lots behind the entries' backs: every sum still holds, but not entry by entry.
+    with pytest.raises(IntegrityError, match=r"draws (37|-7)"):
+        run(
+            draw.format("lot.points = 50"),
+            "UPDATE loyalty_lot SET remaining = remaining - 7 WHERE points = 50",
+            """INSERT INTO loyalty_draw (entry_id, lot_id, points) SELECT entry.id, lot.id, -7
+                FROM loyalty_entry entry, loyalty_lot lot WHERE entry.idempotency_key = 'two' AND lot.points = 100""",
+            "UPDATE loyalty_lot SET remaining = remaining + 7 WHERE points = 100",
+        )
+
+
+def test_what_the_ledger_points_to_must_exist(member: Member) -> None:
+    for statement in (
+        "INSERT INTO loyalty_draw (entry_id, lot_id, points) SELECT id, 987654321, 30 FROM loyalty_entry LIMIT 1",
+        "INSERT INTO loyalty_draw (entry_id, lot_id, points) SELECT 987654321, id, 30 FROM loyalty_lot LIMIT 1",
+        f"INSERT INTO loyalty_lot SELECT 0, 1, 1, now(), NULL, 987654321, {member.pk}",
+        entry(member, kind="reverse", reverses=987654321),
+    ):
+        with pytest.raises(IntegrityError):
+            run(statement)
+
+
+def test_an_account_and_a_lot_stay_with_their_member(member: Member) -> None:
+    other = make_member()
+    for table in ("loyalty_account", "loyalty_lot"):
+        with pytest.raises(IntegrityError, match="append-only"):
+            run(f"UPDATE {table} SET member_id = {other.pk}")
+
+
+def test_an_account_opens_empty_and_for_a_member() -> None:
+    member = make_member()
+    for row in (f"{member.pk}, 5, 0", f"{member.pk}, 0, 1", "987654321, 0, 0"):
+        with pytest.raises(IntegrityError):
+            run(f"INSERT INTO loyalty_account (member_id, balance, version) VALUES ({row})")
+
+
+def test_members_and_purchases_stay_until_their_points_are_taken_back() -> None:
+    purchase = make_purchase()
+    earned = ledger.award(
+        member_id=purchase.member_id, points=5, key="earned", occurred_at=NOW, explanation={}, purchase=purchase
+    )
+    for table, row in (("members_purchase", purchase.pk), ("members_member", purchase.member_id)):
+        with pytest.raises(IntegrityError, match="before they are taken back"):
+            run(f"DELETE FROM members_purchase WHERE id = {purchase.pk}", f"DELETE FROM {table} WHERE id = {row}")
+    ledger.reverse(earned, explanation={})
+    run(
+        f"DELETE FROM members_purchase WHERE id = {purchase.pk}",
+        f"DELETE FROM members_member WHERE id = {purchase.member_id}",
+    )
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        "DELETE FROM loyalty_unchecked",
+        "UPDATE loyalty_unchecked SET members = '{}'",
+        "UPDATE loyalty_unchecked SET xact = '1'",
+        "TRUNCATE loyalty_unchecked",
+    ],
+)
+def test_what_is_still_to_be_checked_cannot_be_taken_away_before_the_commit(member: Member, hide: str) -> None:
+    with pytest.raises(DatabaseError):
+        run("UPDATE loyalty_account SET balance = balance + 1", hide)
+
+
+@pytest.mark.parametrize("table", ["loyalty_unchecked", "loyalty_account", "loyalty_lot", "loyalty_entry"])
+def test_a_temporary_table_does_not_stand_in_for_one_of_the_ledger(member: Member, table: str) -> None:
+    with pytest.raises(IntegrityError, match="balance 121"):
+        run(
+            f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT * FROM public.{table}",
+            "UPDATE public.loyalty_account SET balance = balance + 1",
+        )
+
+
+def test_points_do_not_move_between_lots_by_draws_that_cancel_out(member: Member) -> None:
+    ledger.award(member_id=member.pk, points=7, key="three", occurred_at=NOW, explanation={})
+    ledger.spend(member_id=member.pk, points=75, key="more", occurred_at=NOW, explanation={})
+    with pytest.raises(IntegrityError, match="same way"):
+        run(
+            """INSERT INTO loyalty_draw (entry_id, lot_id, points)
+                SELECT entry.id, lot.id, CASE lot.points WHEN 7 THEN 5 ELSE -5 END
+                  FROM loyalty_entry entry, loyalty_lot lot
+                 WHERE entry.idempotency_key = 'spent' AND lot.points IN (7, 50)""",
+            "UPDATE loyalty_lot SET remaining = remaining - 5 WHERE points = 7",
+            "UPDATE loyalty_lot SET remaining = remaining + 5 WHERE points = 50",
+        )
+
+
+def test_purchases_are_not_truncated() -> None:
+    with pytest.raises(IntegrityError, match="refused"):
+        run("TRUNCATE members_purchase CASCADE")

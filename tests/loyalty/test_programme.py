@@ -1,0 +1,45 @@
+"""A new programme, before and after it is started."""
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from loyalty.models import Entry, RuleVersion, Tier
+from members.importing.runs import Refused
+from members.models import Purchase
+from staff.permissions import Role
+from tests.factories import make_member, make_user
+from tests.members.imports import bring_in, written
+
+pytestmark = pytest.mark.django_db
+
+ROW = "receipt,member,time,amount\nR1,till-1,2026-01-05T10:00:00Z,20.00\n"
+
+
+def start() -> None:
+    client = Client()
+    client.force_login(make_user(Role.MARKETING_MANAGER))
+    assert "Start the programme" in client.get(reverse("loyalty:tiers")).content.decode()
+    client.post(reverse("loyalty:programme-start"))
+    assert "Start the programme" not in client.get(reverse("loyalty:tiers")).content.decode()
+
+
+def test_purchases_are_refused_until_the_programme_is_started_and_then_earn(tmp_path: Path) -> None:
+    member = make_member(external_id="till-1")
+    path = written(tmp_path, ROW)
+    with pytest.raises(Refused, match="no tiers yet"):
+        bring_in("purchases", path)
+    assert not Purchase.objects.exists()
+    start()
+    bring_in("purchases", path)
+    assert Entry.objects.get(member=member).points == 20
+
+
+def test_starting_twice_changes_nothing() -> None:
+    start()
+    client = Client()
+    client.force_login(make_user(Role.MARKETING_MANAGER))
+    client.post(reverse("loyalty:programme-start"))
+    assert (Tier.objects.count(), RuleVersion.objects.count()) == (4, 1)

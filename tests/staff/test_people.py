@@ -1,0 +1,128 @@
+"""People of the desk: invited, changed, shut out; never so that nobody is left to administer."""
+
+import re
+import threading
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test import Client
+
+from staff import people
+from staff.models import AuditEntry, User
+from tests.conftest import Mailbox
+from tests.factories import PASSWORD, make_user
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_an_invitation_goes_out_by_mail_and_its_link_works_once(db: None, mailbox: Mailbox) -> None:
+    admin = make_user(name="Lin Mei")
+    form = {"name": "Wang Fang", "email": "Wang@Example.com", "role": "executive", "language": "en"}
+    page = signed_in(admin).post("/desk/people/invite/", form)
+    assert page.status_code == 200
+    user = User.objects.get(email="wang@example.com")
+    [letter] = mailbox.messages
+    text = letter.get_content()
+    link = re.search(r"http://testserver(\S+)", text).group(1)
+    assert letter["To"] == "wang@example.com"
+    assert "Lin Mei has given you an account" in text
+    assert link in page.content.decode()
+    assert page["Cache-Control"].startswith("max-age=0")
+
+    newcomer = Client()
+    form = newcomer.get(link, follow=True)
+    newcomer.post(form.request["PATH_INFO"], {"password1": PASSWORD, "password2": PASSWORD})
+    newcomer.post("/accounts/login/", {"login": "wang@example.com", "password": PASSWORD})
+    assert newcomer.get("/").status_code == 200
+    assert Client().get(link, follow=True).context["token_fail"]
+    assert list(AuditEntry.objects.filter(subject_id=str(user.pk)).order_by("pk").values_list("action", flat=True)) == [
+        "person.invited",
+        "password.changed",
+        "sign-in",
+    ]
+
+
+def test_a_link_is_shown_even_when_the_mail_server_is_away(db: None, settings: object) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    form = {"name": "Wang Fang", "email": "wang@example.com", "role": "executive", "language": "en"}
+    page = signed_in(make_user()).post("/desk/people/invite/", form).content.decode()
+    assert "/accounts/password/reset/key/" in page
+    assert "did not take" in page
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({"name": "", "email": "a@example.com", "role": "executive", "language": "en"}, "name"),
+        ({"name": "A", "email": "not-an-address", "role": "executive", "language": "en"}, "email"),
+        ({"name": "A", "email": "TAKEN@example.com", "role": "executive", "language": "en"}, "email"),
+        ({"name": "A", "email": "a@example.com", "role": "root", "language": "en"}, "role"),
+    ],
+)
+def test_a_faulty_invitation_says_so_beside_the_field_and_adds_nobody(
+    db: None, form: dict[str, str], field: str
+) -> None:
+    admin = make_user(email="taken@example.com")
+    page = signed_in(admin).post("/desk/people/invite/", form)
+    assert page.status_code == 422
+    assert list(page.context["form"].errors) == [field]
+    assert User.objects.count() == 1
+    assert mail.outbox == []
+
+
+def test_a_new_role_counts_from_the_next_click(db: None) -> None:
+    admin, user = make_user(), make_user("executive")
+    client = signed_in(user)
+    assert client.get("/desk/audit/").status_code == 403
+    signed_in(admin).post(f"/desk/people/{user.pk}/role/", {"role": "approver"})
+    assert client.get("/desk/audit/").status_code == 200
+    entry = AuditEntry.objects.get(action="person.role-changed")
+    assert entry.detail == {"role": "approver", "role_before": "executive"}
+
+
+def test_nobody_changes_their_own_role_or_shuts_themselves_out(db: None) -> None:
+    admin = make_user()
+    make_user()
+    client = signed_in(admin)
+    client.post(f"/desk/people/{admin.pk}/role/", {"role": "executive"})
+    client.post(f"/desk/people/{admin.pk}/deactivate/")
+    admin.refresh_from_db()
+    assert (admin.role, admin.is_active) == ("administrator", True)
+
+
+def test_the_last_administrator_stays(db: None) -> None:
+    admin = make_user()
+    former = make_user(is_active=False)
+    with pytest.raises(people.PeopleError, match="last administrator"):
+        people.deactivate(admin, by=former)
+    with pytest.raises(people.PeopleError, match="last administrator"):
+        people.change_role(admin, "executive", by=former)
+
+
+def test_two_administrators_cannot_shut_each_other_out_at_once(transactional_db: None) -> None:
+    first, second = make_user(), make_user()
+    together = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def shut_out(user: User, by: User) -> None:
+        together.wait()
+        try:
+            people.deactivate(user, by=by)
+            outcomes.append("done")
+        except people.PeopleError:
+            outcomes.append("refused")
+        connection.close()
+
+    threads = [threading.Thread(target=shut_out, args=pair) for pair in ((first, second), (second, first))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["done", "refused"]
+    assert User.objects.filter(is_active=True).count() == 1
