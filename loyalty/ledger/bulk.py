@@ -94,10 +94,14 @@ def refresh_plans(cursor: CursorWrapper, rows: int) -> None:
     """Make the session plan anew after many rows were written to the ledger.
 
     The foreign keys' own checks keep their plans for the whole session. One that was made while a table
-    was nearly empty reads that table from end to end, once for each row that is written now.
+    was nearly empty reads that table from end to end, once for each row that is written now. A table that
+    was counted when it held several times as many rows is left as it is.
     """
-    if rows >= MANY_ROWS:
-        cursor.execute("ANALYZE members_member, members_purchase, loyalty_account, loyalty_entry, loyalty_lot")
+    if rows < MANY_ROWS:
+        return
+    cursor.execute(_OUTGROWN, {"rows": rows})
+    if grown := [row[0] for row in cursor.fetchall()]:
+        cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, grown))).as_string())
 
 
 def render(statement: str, *parts: sql.Composable) -> str:
@@ -121,6 +125,15 @@ def _refuse_reused_keys(cursor: CursorWrapper, table: sql.Identifier) -> None:
         render("DELETE FROM {} AS staged USING loyalty_entry entry WHERE entry.idempotency_key = staged.key", table)
     )
 
+
+# What these rows may have made so much larger that the planner's picture of it is no longer right.
+_OUTGROWN: Final = """
+SELECT relname FROM pg_class
+ WHERE oid = ANY(ARRAY['members_member', 'members_purchase', 'loyalty_account', 'loyalty_entry',
+                       'loyalty_lot']::regclass[])
+   AND reltuples < 4 * %(rows)s
+ ORDER BY relname
+"""
 
 _LOCK: Final = """
 WITH wanted AS MATERIALIZED ({}), locked AS (
