@@ -13,6 +13,7 @@ from campaigns.models import Campaign
 from loyalty import catalogue
 from loyalty.models import Redemption, Reward
 from loyalty.words import reward_name
+from staff import approvals
 from staff.models import Job, User
 from staff.navigation import address
 from staff.permissions import Permission, Role
@@ -27,7 +28,8 @@ def of(user: User, *, now: datetime) -> list[Need]:
     found = list(_failed_jobs(user, now))
     if user.may(Permission.ANALYTICS_VIEW):
         found += attention.what_needs_you()
-    found += [*_paused_campaigns(user), *_waiting_redemptions(user, now), *_low_stock(user), *_weak_sign_in(user)]
+    found += [*_waiting_approvals(user), *_paused_campaigns(user)]
+    found += [*_waiting_redemptions(user, now), *_low_stock(user), *_weak_sign_in(user)]
     urgency = {"bad": 0, "look": 1, "accent": 2, "good": 3, "idle": 4}
     return sorted(found, key=lambda need: urgency.get(need.tone, 9))
 
@@ -42,6 +44,19 @@ def _failed_jobs(user: User, now: datetime) -> Iterator[Need]:
     for job in failed.order_by("-pk")[:MOST_OF_EACH]:
         text = _("“%(job)s” failed: %(error)s") % {"job": job.title, "error": job.error}
         yield Need(_("job"), "bad", text, job.get_absolute_url(), _("See the job"))
+
+
+def _waiting_approvals(user: User) -> Iterator[Need]:
+    """What this person can decide, and nobody else's decisions."""
+    if not user.may(Permission.APPROVALS_DECIDE):
+        return
+    waiting = approvals.waiting_for(user).count()
+    if waiting:
+        text = ngettext(
+            "%(count)d request waits for a second person.", "%(count)d requests wait for a second person.", waiting
+        ) % {"count": waiting}
+        url = address("staff:approvals")
+        yield Need(_("approval"), "accent", text, f"{url}?whose=to-decide" if url else "", _("Decide"))
 
 
 def _paused_campaigns(user: User) -> Iterator[Need]:

@@ -24,6 +24,10 @@ NAMES = (
     gettext_noop("Role before"),
     gettext_noop("api key"),
     gettext_noop("job"),
+    gettext_noop("approval"),
+    gettext_noop("Approval"),
+    gettext_noop("Kind"),
+    gettext_noop("Reason"),
 )
 
 _words: dict[str, str | Promise] = {
@@ -42,6 +46,10 @@ _words: dict[str, str | Promise] = {
     "api-key.created": _("made an API key"),
     "api-key.revoked": _("revoked an API key"),
     "job.cancelled": _("cancelled a job"),
+    "approval.request": _("asked for an approval"),
+    "approval.approve": _("approved what another asked for"),
+    "approval.refuse": _("refused what another asked for"),
+    "approval.withdraw": _("took a request back"),
 }
 
 

@@ -8,7 +8,7 @@ import pgtrigger
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower, Upper
 from django.urls import reverse
 from django.utils import timezone
@@ -207,3 +207,91 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action} {self.subject_label}"
+
+
+class Approval(models.Model):
+    """An act that one person asked for and another decides (``staff.approvals``).
+
+    ``kind`` names what a room registered; ``about`` is what it concerns ("member:88213"), for finding what waits
+    there; ``key`` makes a repeated request the same one. ``seen`` holds the names and figures that the second
+    person had before them when they decided. A trigger refuses any change but one decision.
+    """
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", pgettext_lazy("of an approval", "waiting")
+        APPROVED = "approved", pgettext_lazy("of an approval", "approved")
+        REFUSED = "refused", pgettext_lazy("of an approval", "refused")
+        WITHDRAWN = "withdrawn", pgettext_lazy("of an approval", "withdrawn")
+
+    kind = models.CharField(max_length=64)
+    subject = models.CharField(max_length=200)
+    payload: Any = models.JSONField(default=dict)
+    about = models.CharField(max_length=64, blank=True)
+    key = models.CharField(max_length=160, null=True, unique=True)
+    url = models.CharField(max_length=300, blank=True)
+    comment = models.CharField(_("comment"), max_length=500, blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
+    requested_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    requested_label = models.CharField(max_length=200)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    seen: Any = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("approval")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="requested", decided_by__isnull=True, decided_at__isnull=True)
+                | Q(state__in=["approved", "refused", "withdrawn"], decided_by__isnull=False, decided_at__isnull=False),
+                name="staff_approval_decided_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["approved", "refused"]) | ~Q(decided_by=F("requested_by")),
+                name="staff_approval_second_person",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="withdrawn") | Q(decided_by=F("requested_by")),
+                name="staff_approval_withdrawn_by_its_author",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["kind", "-id"], name="staff_approval_waiting", condition=Q(state="requested")),
+            models.Index(fields=["about", "-id"], name="staff_approval_about", condition=~Q(about="")),
+            models.Index(fields=["requested_by", "-id"], name="staff_approval_by_author"),
+            GinIndex(OpClass(Upper("subject"), name="gin_trgm_ops"), name="staff_approval_subject"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="kept",
+                level=pgtrigger.Statement,
+                when=pgtrigger.Before,
+                operation=pgtrigger.Delete | pgtrigger.Truncate,
+                func="RAISE EXCEPTION 'approvals are kept: % refused', TG_OP;",
+            ),
+            pgtrigger.Trigger(
+                name="decided_once",
+                level=pgtrigger.Row,
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                func="""
+                    IF OLD.state <> 'requested' OR NEW.state = 'requested'
+                       OR (NEW.kind, NEW.subject, NEW.payload, NEW.about, NEW.key, NEW.url, NEW.comment,
+                           NEW.requested_by_id, NEW.requested_label, NEW.requested_at)
+                          IS DISTINCT FROM
+                          (OLD.kind, OLD.subject, OLD.payload, OLD.about, OLD.key, OLD.url, OLD.comment,
+                           OLD.requested_by_id, OLD.requested_label, OLD.requested_at)
+                    THEN RAISE EXCEPTION 'approval % is decided once and changed by nothing else', OLD.id;
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    def get_absolute_url(self) -> str:
+        """The page where it is decided."""
+        return reverse("staff:approval", args=[self.pk])

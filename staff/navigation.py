@@ -61,7 +61,7 @@ NAVIGATION = (
             Item(_("Earning rules"), "circle-plus", "loyalty:rules", Permission.PROGRAMME_VIEW),
             Item(_("Rewards"), "gift", "loyalty:rewards", Permission.PROGRAMME_VIEW),
             Item(_("Redemptions"), "ticket-check", "loyalty:redemptions", Permission.PROGRAMME_VIEW),
-            Item(_("Approvals"), "check-check", "staff:approvals", Permission.PROGRAMME_VIEW),
+            Item(_("Approvals"), "check-check", "staff:approvals", Permission.APPROVALS_VIEW),
             Item(_("Ledger"), "book-open-text", "loyalty:ledger", Permission.PROGRAMME_VIEW),
         ),
     ),

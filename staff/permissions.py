@@ -32,6 +32,12 @@ class Permission(StrEnum):
     MEMBERS_EDIT = "members.edit"
     MEMBERS_IMPORT = "members.import"
     POINTS_REDEEM = "points.redeem"
+    POINTS_ADJUST = "points.adjust"
+    POINTS_REVERSE = "points.reverse"
+    POINTS_TRANSFER = "points.transfer"
+    POINTS_UNDO_BATCH = "points.undo_batch"
+    APPROVALS_VIEW = "approvals.view"
+    APPROVALS_DECIDE = "approvals.decide"
     PROGRAMME_VIEW = "programme.view"
     PROGRAMME_EDIT = "programme.edit"
     CAMPAIGNS_VIEW = "campaigns.view"
@@ -61,14 +67,36 @@ ROLE_PERMISSIONS: dict[str, frozenset[Permission]] = {
             P.CAMPAIGNS_LAUNCH,
             P.ANALYTICS_VIEW,
             P.JOBS_VIEW,
+            P.POINTS_UNDO_BATCH,
+            P.APPROVALS_VIEW,
         }
     ),
     Role.CUSTOMER_SERVICE: frozenset(
-        {P.DESK_USE, P.MEMBERS_VIEW, P.MEMBERS_REVEAL, P.MEMBERS_EDIT, P.POINTS_REDEEM, P.PROGRAMME_VIEW}
+        {
+            P.DESK_USE,
+            P.MEMBERS_VIEW,
+            P.MEMBERS_REVEAL,
+            P.MEMBERS_EDIT,
+            P.POINTS_REDEEM,
+            P.POINTS_ADJUST,
+            P.POINTS_REVERSE,
+            P.POINTS_TRANSFER,
+            P.PROGRAMME_VIEW,
+            P.APPROVALS_VIEW,
+        }
     ),
     Role.EXECUTIVE: frozenset({P.DESK_USE, P.PROGRAMME_VIEW, P.CAMPAIGNS_VIEW, P.ANALYTICS_VIEW}),
     Role.APPROVER: frozenset(
-        {P.DESK_USE, P.MEMBERS_VIEW, P.PROGRAMME_VIEW, P.CAMPAIGNS_VIEW, P.ANALYTICS_VIEW, P.AUDIT_VIEW}
+        {
+            P.DESK_USE,
+            P.MEMBERS_VIEW,
+            P.PROGRAMME_VIEW,
+            P.CAMPAIGNS_VIEW,
+            P.ANALYTICS_VIEW,
+            P.AUDIT_VIEW,
+            P.APPROVALS_VIEW,
+            P.APPROVALS_DECIDE,
+        }
     ),
 }
 
@@ -113,6 +141,12 @@ PERMISSION_WORDS = {
     P.MEMBERS_EDIT: _("change members and what they agreed to"),
     P.MEMBERS_IMPORT: _("import members and what they did"),
     P.POINTS_REDEEM: _("redeem points for a member"),
+    P.POINTS_ADJUST: _("give a member points and take them"),
+    P.POINTS_REVERSE: _("take an entry of a member's points back"),
+    P.POINTS_TRANSFER: _("move points from one member to another"),
+    P.POINTS_UNDO_BATCH: _("take a whole batch of points back"),
+    P.APPROVALS_VIEW: _("see what waits for a second person"),
+    P.APPROVALS_DECIDE: _("decide what others ask for"),
     P.PROGRAMME_VIEW: _("see the programme"),
     P.PROGRAMME_EDIT: _("change the programme"),
     P.CAMPAIGNS_VIEW: _("see campaigns"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from staff.views import api_keys, audit, jobs, people
+from staff.views import api_keys, approvals, audit, jobs, people
 
 app_name = "staff"
 
@@ -10,6 +10,12 @@ urlpatterns = [
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<int:pk>/", jobs.job, name="job"),
     path("jobs/<int:pk>/cancel/", jobs.cancel, name="job_cancel"),
+    path("approvals/", approvals.approval_list, name="approvals"),
+    path("approvals/approvals.csv", approvals.approvals_csv, name="approvals_csv"),
+    path("approvals/<int:pk>/", approvals.approval, name="approval"),
+    path("approvals/<int:pk>/approve/", approvals.approve, name="approval_approve"),
+    path("approvals/<int:pk>/refuse/", approvals.refuse, name="approval_refuse"),
+    path("approvals/<int:pk>/withdraw/", approvals.withdraw, name="approval_withdraw"),
     path("audit/", audit.entries, name="audit"),
     path("audit/entries.csv", audit.entries_csv, name="audit_csv"),
     path("audit/changes/", audit.configuration, name="changes"),

@@ -200,6 +200,7 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         *((f"/desk/{page}/", Role.ADMINISTRATOR) for page in ("jobs", "people", "people/invite", "api-keys/new")),
         *((page, Role.ADMINISTRATOR) for page in (jobs_in_every_state, a_running_job, audited_acts, changed_people)),
         (two_api_keys, Role.ADMINISTRATOR),
+        ("/desk/approvals/?show=decided", Role.APPROVER),
     ],
 }
 

@@ -24,7 +24,7 @@ from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
 from staff import api_keys
-from staff.models import Job
+from staff.models import Approval, Job
 from staff.permissions import Permission, Scope
 from tests.campaigns.campaigns import make_draft
 from tests.factories import make_member, make_user
@@ -74,6 +74,10 @@ def answers(needs: Scope, kwargs: Kwargs = no_arguments, *, status: int = 200, q
 
 def a_job() -> Mapping[str, Any]:
     return {"pk": Job.objects.create(kind="test", title="Count the sheep").pk}
+
+
+def an_approval() -> Mapping[str, Any]:
+    return {"pk": Approval.objects.create(kind="test", subject="Count the sheep", requested_label="Lin Mei").pk}
 
 
 def a_person() -> Mapping[str, Any]:
@@ -184,6 +188,12 @@ TABLE: dict[str, Row] = {
     "staff:jobs": opens(P.JOBS_VIEW),
     "staff:job": opens(P.JOBS_VIEW, a_job),
     "staff:job_cancel": posts(P.JOBS_VIEW, a_job),
+    "staff:approvals": opens(P.APPROVALS_VIEW),
+    "staff:approvals_csv": opens(P.APPROVALS_VIEW),
+    "staff:approval": opens(P.APPROVALS_VIEW, an_approval),
+    "staff:approval_approve": posts(P.APPROVALS_DECIDE, an_approval),
+    "staff:approval_refuse": posts(P.APPROVALS_DECIDE, an_approval, data={"reason": "no"}),
+    "staff:approval_withdraw": posts(P.APPROVALS_VIEW, an_approval),
     "staff:audit": opens(P.AUDIT_VIEW),
     "staff:audit_csv": opens(P.AUDIT_VIEW),
     "staff:changes": opens(P.AUDIT_VIEW),
