@@ -2,22 +2,35 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from members import timeline
-from members.models import Interaction, Member, Purchase, SurveyResponse
+from members.models import Interaction, Member, Purchase, PurchaseLine, Refund, SurveyResponse
 from members.timeline import TimelineItem, Tone
 from staff import figures
 
 LONGEST_COMMENT = 300
+LINES_SHOWN = 5
 
 
 def purchases(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
-    """What the member bought."""
-    found = member.purchases.filter(purchased_at__lt=before).order_by("-purchased_at", "-pk")[:limit]
-    return [_purchase(purchase) for purchase in found]
+    """What the member bought, and what of it was given back."""
+    bought = (
+        member.purchases.filter(purchased_at__lt=before)
+        .prefetch_related("lines")
+        .order_by("-purchased_at", "-pk")[:limit]
+    )
+    given_back = (
+        member.refunds.filter(refunded_at__lt=before)
+        .select_related("purchase")
+        .prefetch_related("lines__line")
+        .order_by("-refunded_at", "-pk")[:limit]
+    )
+    items = [*(_purchase(purchase) for purchase in bought), *(_refund(refund) for refund in given_back)]
+    return sorted(items, key=lambda item: item.at, reverse=True)[:limit]
 
 
 def _purchase(purchase: Purchase) -> TimelineItem:
@@ -31,6 +44,11 @@ def _purchase(purchase: Purchase) -> TimelineItem:
             _("%(value)s at the rate %(rate)s")
             % {"value": figures.money(purchase.value), "rate": f"{purchase.rate.normalize():f}"}
         )
+    details += _listed([_line(line, line.quantity, line.amount, purchase.currency) for line in purchase.lines.all()])
+    if purchase.refunded_value:
+        whole = purchase.refunded_value == purchase.value
+        given_back = {"value": figures.money(purchase.refunded_value)}
+        details.append(_("given back in full") if whole else _("%(value)s of it given back") % given_back)
     return TimelineItem(
         at=purchase.purchased_at,
         kind="purchases",
@@ -40,6 +58,42 @@ def _purchase(purchase: Purchase) -> TimelineItem:
         details=details,
         about=f"purchase:{purchase.pk}",
     )
+
+
+def _refund(refund: Refund) -> TimelineItem:
+    purchase = refund.purchase
+    receipt = purchase.external_id if purchase else ""
+    parts = [_("Refund of order %(receipt)s") % {"receipt": receipt} if receipt else _("Refund")]
+    if refund.amount is not None:
+        parts.append(figures.money(refund.amount, refund.currency))
+    details = _listed([_line(part.line, part.quantity, part.amount, refund.currency) for part in refund.lines.all()])
+    if refund.reason:
+        details.append(refund.reason)
+    if refund.state != Refund.State.APPLIED:
+        details.append(str(refund.get_state_display()))
+    return TimelineItem(
+        at=refund.refunded_at,
+        kind="purchases",
+        label=_("Refund"),
+        tone="bad",
+        title=" · ".join(parts),
+        details=details,
+        about=f"refund:{refund.pk}",
+    )
+
+
+def _line(line: PurchaseLine, quantity: Decimal, amount: Decimal, currency: str) -> str:
+    """ "2 × Oat milk ¥36.00"; without a quantity where only money went back."""
+    paid = f"{line} {figures.money(amount, currency)}"
+    return f"{quantity.normalize():f} × {paid}" if quantity and quantity != 1 else paid
+
+
+def _listed(lines: list[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    if len(lines) <= LINES_SHOWN:
+        return lines
+    more = len(lines) - LINES_SHOWN
+    return [*lines[:LINES_SHOWN], ngettext("%(more)d more line", "%(more)d more lines", more) % {"more": more}]
 
 
 def answers(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:

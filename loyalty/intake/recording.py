@@ -1,27 +1,26 @@
 """One purchase: written, rewarded and counted for the tier in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
 from loyalty import ledger, rules, tiers
+from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
 from loyalty.tiers.ladder import Ladder, spend_before
 from members.importing.dates import latest_moment
-from members.models import Purchase
-
-CENT: Final = Decimal("0.01")
+from members.models import Purchase, PurchaseLine
 
 
 class PurchaseDiffers(ledger.KeyReused):
-    """The key of a purchase came back with another member, time or amount."""
+    """The key of a purchase came back with another member, time, amount or lines."""
 
 
 class LiesInTheFuture(ValueError):
@@ -54,13 +53,17 @@ def record_purchase(
     channel: str = "",
     store: str = "",
     category: str = "",
+    lines: Sequence[LineInput] = (),
+    discount: Decimal = Decimal(0),
+    charges: Decimal = Decimal(0),
 ) -> Recorded:
     """Take one purchase in: it earns by the active rule and the tier that the member had just before it.
 
     ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
-    needed for any other (:class:`RateMissing`). A time more than a day ahead is refused
-    (:class:`LiesInTheFuture`). The same key with the same content returns what was
-    recorded first; with other content it raises :class:`PurchaseDiffers`.
+    needed for any other (:class:`RateMissing`). ``lines``, less the ``discount`` on all of them and with
+    the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`). A
+    time more than a day ahead is refused (:class:`LiesInTheFuture`). The same key with the same content
+    returns what was recorded first; with other content it raises :class:`PurchaseDiffers`.
     """
     if purchased_at > latest_moment():
         raise LiesInTheFuture(purchased_at.isoformat())
@@ -69,8 +72,9 @@ def record_purchase(
         if currency != settings.PROGRAMME_CURRENCY:
             raise RateMissing(currency)
         rate = Decimal(1)
+    value = to_cents(amount * rate)
+    settled = settle(lines, amount=amount, value=value, discount=discount, charges=charges)
     posting.lock(member_id)
-    value = (amount * rate).quantize(CENT, ROUND_HALF_UP)
     purchase, is_new = Purchase.objects.get_or_create(
         key=key,
         defaults={
@@ -87,7 +91,8 @@ def record_purchase(
         },
     )
     if not is_new:
-        return _recorded_before(purchase, (member_id, purchased_at, amount, currency))
+        return _recorded_before(purchase, (member_id, purchased_at, amount, currency), settled)
+    _write_lines(purchase, settled)
     ladder = tiers.ladder()
     entry = _earn(purchase, ladder)
     now = timezone.now()
@@ -98,11 +103,20 @@ def record_purchase(
     return Recorded(purchase=purchase, entry=entry, is_new=True)
 
 
-def _recorded_before(purchase: Purchase, content: tuple[object, ...]) -> Recorded:
+def _recorded_before(purchase: Purchase, content: tuple[object, ...], lines: Sequence[PurchaseLine]) -> Recorded:
     if (purchase.member_id, purchase.purchased_at, purchase.amount, purchase.currency) != content:
+        raise PurchaseDiffers(purchase.key)
+    known = {(line.line_no, line.sku, line.quantity, line.amount) for line in purchase.lines.all()}
+    if known != {(line.line_no, line.sku, line.quantity, line.amount) for line in lines}:
         raise PurchaseDiffers(purchase.key)
     entry = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).first()
     return Recorded(purchase=purchase, entry=entry, is_new=False)
+
+
+def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
+    for line in lines:
+        line.purchase = purchase
+    PurchaseLine.objects.bulk_create(lines)
 
 
 def _earn(purchase: Purchase, ladder: Ladder) -> Entry | None:
