@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 KEY = "facts"
 # Raised when the meaning of a fact changes: the next fill then rebuilds everything.
-VERSION = 1
+VERSION = 2
 BATCH_MEMBERS = 20_000
 MARKS_KEPT = 200
 LOCK = 5_107_004  # an arbitrary number of our own, for pg_advisory_xact_lock
@@ -43,6 +43,7 @@ LOCK = 5_107_004  # an arbitrary number of our own, for pg_advisory_xact_lock
 MEMBER_SOURCES = {
     "members_member": "id",
     "members_purchase": "member_id",
+    "members_refund": "member_id",
     "members_exposure": "member_id",
     "loyalty_entry": "member_id",
     "loyalty_tierchange": "member_id",
@@ -193,7 +194,7 @@ def _queue_news(cursor: CursorWrapper, last: dict[str, Any], snapshot: Snapshot)
         low = 0 if table in updated else _low_id(last["marks"], table, last["oldest"])
         _queue(
             cursor,
-            f"SELECT {column} FROM {table} WHERE id > %(low)s AND {IS_NEW}",  # noqa: S608
+            f"SELECT {column} FROM {table} WHERE id > %(low)s AND {column} IS NOT NULL AND {IS_NEW}",  # noqa: S608
             horizon | {"low": low},
         )
     low = _low_id(last["marks"], ANSWERS, last["oldest"])
@@ -252,13 +253,15 @@ def _changed_imports(cursor: CursorWrapper, horizon: dict[str, int]) -> tuple[di
 
 def _queue_undone(cursor: CursorWrapper, undone: dict[str, list[int]]) -> None:
     """Queue whom an undone import concerned. Rows that are gone are found by the facts they left."""
-    if "purchases" in undone:
+    if undone.keys() & {"purchases", "refunds"}:
         _queue(
             cursor,
             "SELECT member_id"
-            " FROM (SELECT member_id, sum(orders) AS orders FROM analytics_membermonth GROUP BY 1) f"
-            " FULL JOIN (SELECT member_id, count(*) AS orders FROM members_purchase GROUP BY 1) p USING (member_id)"
-            " WHERE f.orders IS DISTINCT FROM p.orders",
+            " FROM (SELECT member_id, sum(orders) AS orders, sum(spend) AS spend"
+            "         FROM analytics_membermonth GROUP BY 1) f"
+            " FULL JOIN (SELECT member_id, count(*) AS orders, sum(value) AS spend"
+            "              FROM members_net_purchase GROUP BY 1) p USING (member_id)"
+            " WHERE f.orders IS DISTINCT FROM p.orders OR f.spend IS DISTINCT FROM p.spend",
         )
     if "members" in undone:
         _queue(

@@ -32,7 +32,7 @@ SELECT m.id,
   JOIN members_member m ON m.id = b.member_id
   LEFT JOIN (
        SELECT p.member_id, min(p.purchased_at) AS purchased_at
-         FROM analytics_batch b JOIN members_purchase p ON p.member_id = b.member_id
+         FROM analytics_batch b JOIN members_net_purchase p ON p.member_id = b.member_id
         GROUP BY p.member_id
   ) first ON first.member_id = b.member_id
 """
@@ -43,7 +43,7 @@ ACTIVITY_SPANS = """
 WITH bought AS MATERIALIZED (
     SELECT DISTINCT p.member_id, (p.purchased_at AT TIME ZONE %(zone)s)::date AS day
       FROM analytics_batch b
-      JOIN members_purchase p ON p.member_id = b.member_id
+      JOIN members_net_purchase p ON p.member_id = b.member_id
 ), redeemed AS (
     SELECT e.member_id, (e.occurred_at AT TIME ZONE %(zone)s)::date AS day
       FROM analytics_batch b
@@ -108,7 +108,7 @@ WITH parts AS (
            count(*) AS orders, sum(p.value) AS spend,
            0 AS issued, 0 AS redeemed, 0 AS expired, 0 AS net
       FROM analytics_batch b
-      JOIN members_purchase p ON p.member_id = b.member_id
+      JOIN members_net_purchase p ON p.member_id = b.member_id
      GROUP BY 1, 2
     UNION ALL
     SELECT e.member_id, date_trunc('month', e.occurred_at AT TIME ZONE %(zone)s)::date,
@@ -164,7 +164,7 @@ WITH exposed AS (
 ), bought AS (
     SELECT x.campaign_id, x.arm, x.member_id, sum(p.value) AS revenue
       FROM exposed x
-      JOIN members_purchase p
+      JOIN members_net_purchase p
         ON p.member_id = x.member_id AND p.purchased_at >= x.exposed_at
        AND p.purchased_at < x.exposed_at + make_interval(hours => 24 * x.goal_days)
      GROUP BY 1, 2, 3

@@ -42,7 +42,7 @@ BUYERS = """
         SELECT m.id FROM audience a JOIN members_member m ON m.id = a.id WHERE {reachable}
     )
     SELECT count(*), count(*) FILTER (WHERE EXISTS (
-        SELECT 1 FROM members_purchase p WHERE p.member_id = r.id AND p.purchased_at >= %s AND p.purchased_at < %s
+        SELECT 1 FROM members_net_purchase p WHERE p.member_id = r.id AND p.purchased_at >= %s AND p.purchased_at < %s
     ))
     FROM reachable r
 """

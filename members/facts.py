@@ -90,7 +90,7 @@ def _last_purchase(test: Test) -> Sql:
         nearest = test.value + 1 if test.op == "gt" else Decimal(0)
         farthest = None if test.op == "gt" else test.value - 1
     until = test.now if nearest == 0 else test.days_ago(int(nearest) - 1)
-    seen = "EXISTS (SELECT 1 FROM members_purchase p WHERE p.member_id = m.id AND p.purchased_at <"
+    seen = "EXISTS (SELECT 1 FROM members_net_purchase p WHERE p.member_id = m.id AND p.purchased_at <"
     params: tuple[object, ...] = (until,)
     text = f"{seen}= %s" if nearest == 0 else f"{seen} %s"
     if farthest is not None:
@@ -114,7 +114,7 @@ def _interaction(test: Test) -> Sql:
 def _purchases(aggregate: str) -> Rows:
     """A sum or count over each member's purchases of the last N days."""
     return Rows(
-        f"SELECT p.member_id, {aggregate} AS value FROM members_purchase p"  # noqa: S608
+        f"SELECT p.member_id, {aggregate} AS value FROM members_net_purchase p"  # noqa: S608
         " WHERE p.purchased_at >= %s AND p.purchased_at <= %s GROUP BY p.member_id",
         params=lambda test: (test.since, test.now),
         missing=0,
@@ -263,7 +263,7 @@ PURCHASE_FACTS = [
         group=PURCHASES,
         label=_("Never bought"),
         type=FactType.BOOLEAN,
-        sql=Scalar("NOT EXISTS (SELECT 1 FROM members_purchase p WHERE p.member_id = m.id)", nullable=False),
+        sql=Scalar("NOT EXISTS (SELECT 1 FROM members_net_purchase p WHERE p.member_id = m.id)", nullable=False),
         phrases={"yes": _("have never bought"), "no": _("have bought at least once")},
     ),
     Fact(

@@ -148,9 +148,9 @@ def activity(members: list[Member]) -> Mapping[int, Activity]:
         cursor.execute(
             """
             SELECT m.id, coalesce(sum(p.value), 0), count(p.value),
-                (SELECT max(l.purchased_at) FROM members_purchase l WHERE l.member_id = m.id)
+                (SELECT max(l.purchased_at) FROM members_net_purchase l WHERE l.member_id = m.id)
             FROM unnest(%s::bigint[]) AS m(id)
-            LEFT JOIN members_purchase p ON p.member_id = m.id AND p.purchased_at >= %s
+            LEFT JOIN members_net_purchase p ON p.member_id = m.id AND p.purchased_at >= %s
             GROUP BY m.id
             """,
             [[member.pk for member in members], since],

@@ -159,6 +159,14 @@ class Consent(models.Model):
         return f"{self.channel} {'yes' if self.granted else 'no'}"
 
 
+class PurchaseQuerySet(models.QuerySet["Purchase"]):
+    """Reads of purchases."""
+
+    def kept(self) -> "PurchaseQuerySet":
+        """Without those that were given back whole: what the view ``members_net_purchase`` shows."""
+        return self.filter(Q(refunded_value__lt=F("value")) | Q(value=0))
+
+
 class Purchase(models.Model):
     """What a member bought at one time.
 
@@ -182,6 +190,8 @@ class Purchase(models.Model):
     category = models.CharField(_("category"), max_length=64, blank=True)
     import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PurchaseQuerySet.as_manager()
 
     class Meta:
         constraints = [

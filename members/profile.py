@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, Max, Min, Sum
+from django.db.models import Count, F, Max, Min, Sum
 from django.utils import timezone
 
 from members.models import Consent, Member
@@ -43,10 +43,14 @@ class Year:
 
 
 def last_year(member: Member) -> Year:
-    """What the member bought in the last 365 days."""
+    """What the member bought in the last 365 days and did not give back."""
     now = timezone.now()
-    found = member.purchases.filter(purchased_at__gte=now - YEAR, purchased_at__lte=now).aggregate(
-        spend=Sum("value"), orders=Count("pk"), first=Min("purchased_at"), last=Max("purchased_at")
+    kept = member.purchases.kept()
+    found = kept.filter(purchased_at__gte=now - YEAR, purchased_at__lte=now).aggregate(
+        spend=Sum(F("value") - F("refunded_value")),
+        orders=Count("pk"),
+        first=Min("purchased_at"),
+        last=Max("purchased_at"),
     )
     return Year(found["spend"] or Decimal(0), found["orders"], found["first"], found["last"])
 
