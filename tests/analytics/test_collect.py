@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -45,8 +46,8 @@ from tests.analytics.programme import (
     redeem,
     take_back,
 )
-from tests.conftest import wait_until
 from tests.factories import make_member, make_purchase, make_response
+from tests.transactions import oldest_of_this_database
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -168,43 +169,39 @@ def test_a_row_that_commits_late_with_a_lower_id_is_not_missed():
     assert MemberMonth.objects.get(member=other_member).orders == 4
 
 
-def let_others_end() -> None:
-    """Wait until what was written so far is older than every open transaction of the server.
+@pytest.fixture
+def alone_on_the_server(monkeypatch):
+    """Let the collector see the transactions of this process's database only.
 
-    The tests of another process share the server, and while a transaction of theirs is open, rows that
-    are younger than it count as news again: that costs time and no sums, but these tests count members.
+    Others share the server, and while a transaction of theirs is open, rows that are younger than it count as
+    news again: that costs time and no sums, but some tests count the members of each refresh.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-        [now] = cursor.fetchone()
+    look = collect._snapshot
 
-        def are_over() -> bool:
-            cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= %s", [now])
-            return bool(cursor.fetchone()[0])
+    def snapshot_of_this_database(cursor):
+        seen = look(cursor)
+        return replace(seen, oldest=min(oldest_of_this_database(cursor) or seen.next, seen.next))
 
-        wait_until(are_over, seconds=120)
+    monkeypatch.setattr(collect, "_snapshot", snapshot_of_this_database)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refresh_touches_only_who_has_news():
+def test_a_refresh_touches_only_who_has_news(alone_on_the_server):
     buyers = [make_member() for _ in range(30)]
     for buyer in buyers:
         make_purchase(buyer, purchased_at=at(2026, 3, 1))
-    let_others_end()
     assert collect.collect().members == 30
     assert collect.collect().members == 0
     make_purchase(buyers[3], purchased_at=at(2026, 3, 2))
-    let_others_end()
     assert collect.collect().members == 1
     assert collect.collect().members == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_fill_that_was_killed_says_so_and_goes_on_where_it_stopped(monkeypatch):
+def test_a_fill_that_was_killed_says_so_and_goes_on_where_it_stopped(alone_on_the_server, monkeypatch):
     monkeypatch.setattr(collect, "BATCH_MEMBERS", 4)
     for _ in range(10):
         make_purchase(purchased_at=at(2026, 3, 1))
-    let_others_end()
     work_off = collect._work_off_batch
     calls = iter([work_off, work_off])
 
