@@ -1,7 +1,7 @@
-"""Months in the programme's time zone, as PostgreSQL counts them."""
+"""Days and months in the programme's time zone, as PostgreSQL counts them."""
 
 import calendar
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.utils import timezone
 
@@ -12,10 +12,40 @@ def add_months(moment: datetime, months: int) -> datetime:
     Where the month is shorter it is its last day, as in PostgreSQL's ``timestamp + interval``. A time of
     day that the clocks skip is moved on by what they skip; of one that comes twice it is the later.
     """
-    zone = timezone.get_default_timezone()
-    local = moment.astimezone(zone).replace(tzinfo=None)
+    local = _wall_clock(moment)
     years, month = divmod(local.month - 1 + months, 12)
     year = local.year + years
     day = min(local.day, calendar.monthrange(year, month + 1)[1])
-    moved = local.replace(year=year, month=month + 1, day=day, tzinfo=zone)
-    return max(moved.replace(fold=fold).astimezone(moment.tzinfo) for fold in (0, 1))
+    return _on_the_clock(local.replace(year=year, month=month + 1, day=day), moment)
+
+
+def add_days(moment: datetime, days: int) -> datetime:
+    """The same time of day so many days later (earlier if negative), in the programme's zone.
+
+    A day on which the clocks change is one day, though it has 23 or 25 hours. Times that are skipped or
+    come twice are taken as by :func:`add_months`.
+    """
+    return _on_the_clock(_wall_clock(moment) + timedelta(days=days), moment)
+
+
+def start_of_day(day: date) -> datetime:
+    """The first moment of a day in the programme's zone, also where the clocks skip midnight or repeat it."""
+    return datetime.combine(day, time(), tzinfo=timezone.get_default_timezone())
+
+
+def month_of(moment: datetime) -> date:
+    """The first day of the month in which a moment lies, in the programme's zone."""
+    return _wall_clock(moment).date().replace(day=1)
+
+
+def _wall_clock(moment: datetime) -> datetime:
+    """What the clocks of the programme show."""
+    return moment.astimezone(timezone.get_default_timezone()).replace(tzinfo=None)
+
+
+def _on_the_clock(shown: datetime, like: datetime) -> datetime:
+    """The moment at which the clocks show this, in the zone of ``like``."""
+    zone = timezone.get_default_timezone()
+    # Compared in UTC: within one zone Python compares what the clocks show.
+    latest = max(shown.replace(fold=fold, tzinfo=zone).astimezone(UTC) for fold in (0, 1))
+    return latest.astimezone(like.tzinfo)
