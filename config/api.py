@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from analytics.api import MetricsView, MetricView
-from members.api import MemberView
+from members.api import AnswersView, MembersView, MemberView
 from staff.api import ApiView
 from staff.permissions import public
 
@@ -45,6 +45,8 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     # Addresses end with a slash; without it they are answered alike, since a redirect would lose what calls them.
     re_path(r"^schema/?$", public(SpectacularAPIView.as_view(permission_classes=[])), name="schema"),
+    re_path(r"^members/?$", MembersView.as_view(), name="members"),
+    re_path(r"^survey-responses/?$", AnswersView.as_view(), name="survey-responses"),
     re_path(r"^members/(?P<number>[^/]+)/?$", MemberView.as_view(), name="member"),
     re_path(r"^kpis/?$", MetricsView.as_view(), name="kpis"),
     re_path(r"^kpis/(?P<key>[^/]+)/?$", MetricView.as_view(), name="kpi"),

@@ -132,6 +132,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "config.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     "revive-jobs": {"task": "staff.tasks.revive_jobs", "schedule": 30.0, "options": {"expires": 30}},
+    "forget-requests": {"task": "staff.tasks.forget_requests", "schedule": 3_600.0, "options": {"expires": 3_600}},
     "collect-facts": {"task": "analytics.tasks.collect_facts", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-imports": {"task": "members.tasks.sweep_imports", "schedule": 86_400.0, "options": {"expires": 3_600}},
     # Nightly by the programme's clock: what expired with the day, then whose spend left the window with it.
@@ -197,15 +198,18 @@ PROGRAMME_POINT_VALUE = Decimal(env.str("PROGRAMME_POINT_VALUE", default="0.01")
 PROGRAMME_PHONE_CODE = env.str("PROGRAMME_PHONE_CODE", default="86")
 USE_TZ = True
 
+# The largest body of a request to the API; a batch of 1,000 purchases with ten lines each is about two megabytes.
+API_MAX_BYTES = env.int("API_MAX_BYTES", default=5 * 1024**2)
+# For how long a repeated request gets the answer of the first; what it gave or took is guarded for ever.
+API_IDEMPOTENCY_DAYS = env.int("API_IDEMPOTENCY_DAYS", default=7)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["staff.api_access.KeyAuthentication", "staff.api_access.DeskAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["staff.api_access.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["staff.api_access.KeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"key": env.str("API_RATE", default="600/min")},
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "staff.api_access.Pages",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PARSER_CLASSES": ["staff.api_input.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "staff.api_schema.Described",
     "EXCEPTION_HANDLER": "staff.problems.respond",
     "UNAUTHENTICATED_USER": None,
 }
@@ -215,6 +219,13 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "staff.api_schema.close_inputs",
+    ],
 }
 
 STATIC_URL = "static/"

@@ -45,6 +45,8 @@ def register() -> None:
             "member.reveal": _("revealed personal data"),
             "member.export": _("exported a list of members"),
             "member.consent": _("changed a consent"),
+            "member.enrol": _("enrolled a member"),
+            "member.change": _("changed a member"),
             "consent.withdraw": _("withdrew a consent"),
             "import.start": _("started an import"),
             "import.done": _("finished an import"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django.conf import settings
+from django.db import connection
 
 from members.folding import fold
 from members.models import Member
@@ -76,6 +77,17 @@ def find(text: str, limit: int = 20, *, contacts: Contacts = "prefix") -> list[M
         return []
     query, params = search_sql(chosen, limit)
     return list(Member.objects.raw(query, params))
+
+
+def ids_by(field: Literal["email", "phone"], value: str, limit: int = 500) -> list[int]:
+    """Who has exactly this e-mail address or phone number: families share them."""
+    if field == "email":
+        branch = Branch(EXACT, EMAIL, value.lower(), exact=True)
+    else:
+        branch = Branch(EXACT, PHONE, "".join(char for char in value if char.isdecimal()), exact=True)
+    with connection.cursor() as cursor:
+        cursor.execute(branch.sql, [branch.pattern, limit])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def search_sql(chosen: list[Branch], limit: int) -> tuple[str, list[str | int]]:

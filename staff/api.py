@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from staff import idempotency
 from staff.permissions import Scope, public
 
 
@@ -27,10 +28,15 @@ class ApiView(APIView):
     metadata_class = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse what no database takes, before anything is looked up."""
+        """Refuse what no database takes, and a POST that does not name itself, before anything is looked up."""
         super().initial(request, *args, **kwargs)
-        if any("\0" in value for value in request.query_params.values()):
+        parts = [part for pair in request.query_params.lists() for part in (pair[0], *pair[1])]
+        if any("\0" in part for part in parts):
             raise ParseError(_("The request holds a NUL character."))
+        if any("\0" in str(part) for part in kwargs.values()):
+            raise NotFound
+        if request.method == "POST":
+            idempotency.key_of(request)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:

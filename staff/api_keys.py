@@ -25,8 +25,13 @@ class UnknownScope(ValueError):
     """A scope that does not exist; the text names it and those that do."""
 
 
-def create(*, name: str, scopes: Iterable[str], user: User | None) -> tuple[ApiKey, str]:
-    """Make a key. The text is returned this once and cannot be had again."""
+def create(
+    *, name: str, scopes: Iterable[str], user: User | None, requests_per_minute: int | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key. The text is returned this once and cannot be had again.
+
+    Without ``requests_per_minute`` it may ask as often as ``API_RATE`` says.
+    """
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in Scope.values]:
         raise UnknownScope(f"Unknown scope: {', '.join(unknown)}. Known: {', '.join(Scope.values)}.")
@@ -34,7 +39,14 @@ def create(*, name: str, scopes: Iterable[str], user: User | None) -> tuple[ApiK
         raise UnknownScope(f"Name at least one scope of: {', '.join(Scope.values)}.")
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     with transaction.atomic():
-        key = ApiKey.objects.create(name=name, prefix=prefix, key_hash=_hash(secret), scopes=wanted, created_by=user)
+        key = ApiKey.objects.create(
+            name=name,
+            prefix=prefix,
+            key_hash=_hash(secret),
+            scopes=wanted,
+            created_by=user,
+            requests_per_minute=requests_per_minute,
+        )
         audit.record(user, "api-key.created", key, detail={"scopes": wanted})
     return key, f"{BRAND}_{prefix}_{secret}"
 

@@ -88,9 +88,33 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, help_text="empty: as many as API_RATE says")
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class IdempotentRequest(models.Model):
+    """A POST that was done, and what was answered; written in the transaction of its effect.
+
+    ``caller`` is ``key:<id>`` or ``user:<id>``; ``status`` is 0 while that transaction runs, which nobody
+    else ever sees.
+    """
+
+    caller = models.CharField(max_length=24)
+    key = models.CharField(max_length=100)
+    input_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    headers: Any = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="staff_idempotent_request_once")]
+        indexes = [models.Index(fields=["created_at"], name="staff_idempotent_request_age")]
+
+    def __str__(self) -> str:
+        return f"{self.caller} {self.key}"
 
 
 class Job(models.Model):

@@ -105,12 +105,35 @@ class Scope(models.TextChoices):
     """One thing that a machine may do with its API key."""
 
     MEMBERS_READ = "members.read", _("read members")
+    MEMBERS_CONTACTS = "members.contacts", _("read phone numbers, e-mail addresses and birthdays too")
+    MEMBERS_WRITE = "members.write", _("enrol and change members")
+    PURCHASES_READ = "purchases.read", _("read purchases")
+    PURCHASES_WRITE = "purchases.write", _("record purchases")
+    REFUNDS_WRITE = "refunds.write", _("record refunds")
+    INTERACTIONS_WRITE = "interactions.write", _("record interactions and survey answers")
+    POINTS_READ = "points.read", _("read points and why they are there")
+    POINTS_ADJUST = "points.adjust", _("give and take points")
+    TIERS_READ = "tiers.read", _("read tiers and who stands in them")
+    QUOTES_READ = "quotes.read", _("ask what a basket would earn")
+    REWARDS_READ = "rewards.read", _("read rewards and redemptions")
+    REWARDS_REDEEM = "rewards.redeem", _("reserve, confirm and cancel redemptions")
     KPIS_READ = "kpis.read", _("read KPIs")
 
 
 # What a person who is signed in at the desk may do through the API with their role.
 SCOPE_PERMISSIONS: dict[str, Permission] = {
     Scope.MEMBERS_READ: P.MEMBERS_VIEW,
+    Scope.MEMBERS_CONTACTS: P.MEMBERS_REVEAL,
+    Scope.MEMBERS_WRITE: P.MEMBERS_EDIT,
+    Scope.PURCHASES_READ: P.MEMBERS_VIEW,
+    Scope.PURCHASES_WRITE: P.MEMBERS_IMPORT,
+    Scope.REFUNDS_WRITE: P.MEMBERS_IMPORT,
+    Scope.INTERACTIONS_WRITE: P.MEMBERS_IMPORT,
+    Scope.POINTS_READ: P.MEMBERS_VIEW,
+    Scope.TIERS_READ: P.MEMBERS_VIEW,
+    Scope.QUOTES_READ: P.MEMBERS_VIEW,
+    Scope.REWARDS_READ: P.MEMBERS_VIEW,
+    Scope.REWARDS_REDEEM: P.POINTS_REDEEM,
     Scope.KPIS_READ: P.ANALYTICS_VIEW,
 }
 

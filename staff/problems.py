@@ -16,7 +16,6 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +23,33 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(exceptions.APIException):
-    """Raise it in an API view: ``Problem(409, "key-reused", "This key was used with other input.")``."""
+    """Raise it in an API view: ``Problem(409, "key-reused", "This key was used with other input.")``.
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    ``field`` names the field of the request that is to blame.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, field: str = "") -> None:
         super().__init__(detail, code)
-        self.status_code = status
+        self.status_code, self.field = status, field
 
 
 def respond(error: Exception, context: dict[str, Any]) -> Response:
     """Turn whatever an API view raised into a problem document. DRF calls it."""
+    from rest_framework.views import set_rollback  # its settings name modules that import this one
+
     problem = _as_api_exception(error)
     set_rollback()
+    body = document(problem)
+    headers: dict[str, str] = {}
+    if header := getattr(problem, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(problem, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
+    return Response(body, status=problem.status_code, headers=headers, content_type=MEDIA_TYPE)
+
+
+def document(problem: exceptions.APIException) -> dict[str, Any]:
+    """The problem document of an error."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status_code).phrase,
@@ -47,12 +62,9 @@ def respond(error: Exception, context: dict[str, Any]) -> Response:
         body["detail"] = "; ".join(f"{fault['field']}: {fault['detail']}" for fault in body["errors"][:3])
     elif isinstance(problem.detail, exceptions.ErrorDetail):
         body |= {"detail": str(problem.detail), "code": problem.detail.code}
-    headers: dict[str, str] = {}
-    if header := getattr(problem, "auth_header", None):
-        headers["WWW-Authenticate"] = header
-    if wait := getattr(problem, "wait", None):
-        headers["Retry-After"] = str(int(wait) + 1)
-    return Response(body, status=problem.status_code, headers=headers, content_type=MEDIA_TYPE)
+        if isinstance(problem, Problem) and problem.field:
+            body["errors"] = [{"field": problem.field, "code": body["code"], "detail": body["detail"]}]
+    return body
 
 
 def _as_api_exception(error: Exception) -> exceptions.APIException:

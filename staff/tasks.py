@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from staff import jobs
+from staff import idempotency, jobs
 
 
 @shared_task
@@ -15,3 +15,9 @@ def run_job(job_id: int) -> None:
 def revive_jobs() -> None:
     """Bring back the jobs of dead workers."""
     jobs.revive()
+
+
+@shared_task
+def forget_requests() -> None:
+    """Remove the answers that nobody will ask for again."""
+    idempotency.forget()

@@ -26,6 +26,13 @@ class KeyForm(forms.Form):
     scopes = forms.MultipleChoiceField(
         label=pgettext_lazy("what a key may do", "May"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple
     )
+    requests_per_minute = forms.IntegerField(
+        label=gettext_lazy("Requests per minute"),
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        help_text=gettext_lazy("Empty: as many as are allowed to every key."),
+    )
 
 
 @requires(Permission.API_KEYS_EDIT)
@@ -47,7 +54,7 @@ def create(request: DeskRequest) -> HttpResponse:
     form = KeyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         told = form.cleaned_data
-        key, text = api_keys.create(name=told["name"], scopes=told["scopes"], user=request.user)
+        key, text = api_keys.create(**told, user=request.user)
         return render(request, "staff/api_key_created.html", {"key": key, "text": text})
     return render(request, "staff/api_key_new.html", {"form": form}, status=422 if form.errors else 200)
 

@@ -268,6 +268,8 @@ TABLE: dict[str, Row] = {
     "api:root": everybody(),
     "api:schema": everybody(),
     "api:unknown": everybody(lambda: {"rest": "no/such/thing"}, status=404),
+    "api:members": answers(Scope.MEMBERS_READ),
+    "api:survey-responses": answers(Scope.INTERACTIONS_WRITE, status=405),
     "api:member": answers(Scope.MEMBERS_READ, lambda: {"number": make_member().number}),
     # loyalty
     "loyalty:tiers": opens(P.PROGRAMME_VIEW),

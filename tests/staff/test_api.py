@@ -90,7 +90,7 @@ def test_somebody_at_the_desk_reads_what_their_role_may() -> None:
 @pytest.mark.parametrize(
     ("method", "address", "status", "code"),
     [
-        ("get", "/api/v1/members/none", 404, "not_found"),
+        ("get", "/api/v1/members/none", 404, "unknown-member"),
         ("get", "/api/v1/members/%00", 404, "not_found"),
         ("get", "/api/v1/no/such/thing", 404, "not_found"),
         ("post", "/api/v1/no/such/thing", 404, "not_found"),
@@ -102,9 +102,20 @@ def test_every_error_is_a_problem_document(method: str, address: str, status: in
     assert (body["status"], body["code"]) == (status, code)
 
 
-def test_a_method_without_a_scope_is_refused() -> None:
+def test_a_method_that_is_not_there_is_told_only_to_who_may_use_another() -> None:
     number = make_member().number
-    assert problem(caller(*Scope.values).delete(f"/api/v1/members/{number}"))["status"] == 403
+    refused = caller(Scope.MEMBERS_READ).delete(f"/api/v1/members/{number}")
+    assert problem(refused)["status"] == 405
+    assert "DELETE" not in refused["Allow"]
+    assert problem(caller(Scope.KPIS_READ).delete(f"/api/v1/members/{number}"))["status"] == 403
+
+
+def test_a_key_with_a_rate_of_its_own_is_held_to_that() -> None:
+    number = make_member().number
+    _key, text = api_keys.create(name="Till", scopes=[Scope.MEMBERS_READ], user=None, requests_per_minute=2)
+    slow = Client(headers={"Authorization": f"Bearer {text}"})
+    with time_machine.travel(datetime(2026, 3, 1, 12, 0, tzinfo=UTC), tick=False):
+        assert [slow.get(f"/api/v1/members/{number}").status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_too_many_requests_are_told_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scope", action="append", required=True, dest="scopes", metavar="SCOPE", help=", ".join(Scope.values)
         )
+        parser.add_argument("--per-minute", type=int, metavar="N", help="requests per minute; without it API_RATE")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the key alone, so that a script can take it."""
         try:
-            _key, text = api_keys.create(name=options["name"], scopes=options["scopes"], user=None)
+            _key, text = api_keys.create(
+                name=options["name"], scopes=options["scopes"], user=None, requests_per_minute=options["per_minute"]
+            )
         except api_keys.UnknownScope as error:
             raise CommandError(str(error)) from error
         self.stdout.write(text)

@@ -1,0 +1,75 @@
+"""Survey answers from machines."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from members import answers
+from members.api.naming import MemberName, member_of
+from members.models import SurveyResponse
+from staff.api import ApiView
+from staff.api_input import Input, Moment, Properties, Prose, Text, Whole, told
+from staff.idempotency import caller_of, key_of, once
+from staff.permissions import Scope
+from staff.problems import Problem
+
+
+class AnswerInput(Input):
+    """One answer to “would you recommend us”."""
+
+    external_id = Text(longest=120, shortest=1, required=False, help_text="Your own id of the answer.")
+    member = MemberName(required=False, allow_null=True, default=None)
+    survey = Text(longest=64, shortest=1, default="nps")
+    score = Whole(least=0, most=10, required=False, allow_null=True, default=None)
+    comment = Prose(longest=10_000, default="")
+    answered_at = Moment(required=False, allow_null=True, default=None)
+    properties = Properties(default=dict)
+
+
+class AnswerRow(serializers.ModelSerializer[SurveyResponse]):
+    """An answer as it was taken in; ``is_new`` is false where it was there before."""
+
+    member = serializers.CharField(source="member.number", allow_null=True, default=None)
+    is_new = serializers.BooleanField()
+
+    class Meta:
+        model = SurveyResponse
+        fields = ("external_id", "member", "survey", "score", "answered_at", "is_new")
+        read_only_fields = fields
+
+
+class AnswersView(ApiView):
+    """Survey answers."""
+
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
+
+    @extend_schema(
+        operation_id="create_survey_response", request=AnswerInput, responses={200: AnswerRow, 201: AnswerRow}
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Take in one answer: 201 where it is new, 200 where your id was taken in before with the same content."""
+        given = told(AnswerInput, request.data)
+        return once(request, lambda: _record(given, f"api:{caller_of(request)}:{key_of(request)}"))
+
+
+def _record(given: dict[str, Any], key: str) -> Response:
+    named = given.pop("member")
+    member = member_of(named, "member") if named is not None else None
+    outside = given.pop("external_id", "")
+    try:
+        answer, is_new = answers.record_answer(
+            key=outside or key, external_id=outside, member_id=member.pk if member else None, **given
+        )
+    except answers.LiesInTheFuture as error:
+        raise Problem(422, "future", _("This lies in the future."), "answered_at") from error
+    except answers.AnswerDiffers as error:
+        text = _("This id was taken in before with another answer.")
+        raise Problem(409, "differs", text, "external_id") from error
+    answer.member = member
+    answer.is_new = is_new  # type: ignore[attr-defined]
+    return Response(AnswerRow(answer).data, status=201 if is_new else 200)
