@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import CommandParser, call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections, transaction
@@ -69,8 +71,10 @@ class Command(BaseCommand):
         """Tell where the desk is and who may sign in."""
         rows = [(role.label, email) for role, (email, _name) in accounts.ACCOUNTS.items()]
         people = "\n".join(f"  {label!s:20} {email}" for label, email in rows)
+        here = Path.cwd()
+        shown = settings.DATA.relative_to(here) if settings.DATA.is_relative_to(here) else settings.DATA
         self.say(
             f"\nSteadfast is ready after {seconds:.1f} s:  http://127.0.0.1:{port}/\n\n"
             f"{people}\n  {'password':20} {accounts.PASSWORD}\n\n"
-            "Mails are kept in .data/mail, logs in .data/logs. Stop with Ctrl-C.\n"
+            f"Mails are kept in {shown / 'mail'}, logs in {shown / 'logs'}. Stop with Ctrl-C.\n"
         )
