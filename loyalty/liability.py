@@ -55,7 +55,7 @@ _TOTALS: Final = """
 SELECT coalesce(sum(remaining), 0),
        coalesce(sum(remaining) FILTER (WHERE activates_at <= %(now)s
                                          AND (expires_at IS NULL OR expires_at > %(now)s)), 0),
-       coalesce(sum(remaining) FILTER (WHERE activates_at > %(now)s), 0),
+       coalesce(sum(remaining) FILTER (WHERE activates_at > %(now)s OR activates_at IS NULL), 0),
        coalesce(sum(remaining) FILTER (WHERE expires_at <= %(now)s), 0),
        count(DISTINCT member_id)
   FROM loyalty_lot WHERE remaining > 0

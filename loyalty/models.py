@@ -1,5 +1,6 @@
 """What the programme promises: points, the rules that give them, tiers and rewards."""
 
+from decimal import Decimal
 from typing import Any
 
 import pghistory
@@ -8,6 +9,42 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from members.models import Member, Purchase
+
+
+class Policy(models.TextChoices):
+    """What happens to points that are taken back and are spent already."""
+
+    REFUSE = "refuse", _("refuse to take them back")
+    TAKE = "take", _("take what is there")
+    DEBT = "debt", _("let later earnings pay for them")
+
+
+@pghistory.track(append_only=True)
+class ProgrammeSettings(models.Model):
+    """What the programme does where nothing else says otherwise. One row, made when it is first asked for."""
+
+    clawback_policy = models.CharField(
+        _("points taken back that are spent"), max_length=8, choices=Policy.choices, default=Policy.DEBT
+    )
+    # For points that come back to a member after they would have expired.
+    grace_days = models.PositiveSmallIntegerField(_("days to spend returned points"), default=30)
+    adjust_daily_limit = models.PositiveIntegerField(_("points one person may adjust in a day"), default=5_000)
+    adjust_approval_above = models.PositiveIntegerField(_("points above which a second person decides"), default=1_000)
+    # Programme currency.
+    point_value = models.DecimalField(_("value of a point"), max_digits=10, decimal_places=4, default=Decimal("0.01"))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="loyalty_programme_settings_one_row"),
+            models.CheckConstraint(
+                condition=Q(clawback_policy__in=["refuse", "take", "debt"]),
+                name="loyalty_programme_settings_policy_known",
+            ),
+            models.CheckConstraint(condition=Q(point_value__gte=0), name="loyalty_programme_settings_value"),
+        ]
+
+    def __str__(self) -> str:
+        return "programme settings"
 
 
 class EarningRule(models.Model):
@@ -118,7 +155,8 @@ class TierChange(models.Model):
 class Account(models.Model):
     """A member's points. Locked first, in member order, by everything that moves points.
 
-    ``balance`` is what all entries add up to; ``version`` counts the entries.
+    ``balance`` is what all entries add up to, ``debt`` what the member owes, ``version`` the number of
+    entries. What is left in the lots is ``balance + debt``; who owes points holds none.
     """
 
     # Triggers stand in for the foreign keys within the ledger and from it to members and purchases: they are
@@ -128,10 +166,16 @@ class Account(models.Model):
         Member, primary_key=True, on_delete=models.PROTECT, db_constraint=False, related_name="account"
     )
     balance = models.BigIntegerField(default=0)
+    debt = models.BigIntegerField(default=0, db_default=0)
     version = models.BigIntegerField(default=0)
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(balance__gte=0), name="loyalty_account_balance_not_negative")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(debt__gte=0, balance__gte=-F("debt")), name="loyalty_account_negative_by_debt_only"
+            ),
+        ]
+        indexes = [models.Index(fields=["member"], name="loyalty_account_in_debt", condition=Q(debt__gt=0))]
 
     def __str__(self) -> str:
         return f"{self.balance} points"
@@ -215,6 +259,13 @@ class Entry(models.Model):
     ``points`` is signed. ``seq`` counts the member's entries from 1 and ``balance_after`` is the sum
     up to and including this one. ``occurred_at`` is when the cause happened, ``created_at`` when it
     was written. ``explanation`` holds all that is needed to say in words why it is there.
+
+    ``qualifying`` points count for tiers, at ``counts_at`` (empty: at ``occurred_at``); a reversal and a
+    clawback count when what they take back did. ``debt`` is by how much the member owes more (or less), so
+    that for each entry ``points = lot - draws - debt``.
+
+    ``award`` is the entry that this one is a part of: of a clawback the award that it takes from, of
+    points received the transfer that gave them.
     """
 
     class Kind(models.TextChoices):
@@ -223,6 +274,8 @@ class Entry(models.Model):
         EXPIRE = "expire", _("expired")
         ADJUST = "adjust", _("adjusted")
         REVERSE = "reverse", _("taken back")
+        CLAWBACK = "clawback", _("partly taken back")
+        TRANSFER = "transfer", _("transferred")
 
     member = models.ForeignKey(
         Member, on_delete=models.PROTECT, db_constraint=False, related_name="entries", db_index=False
@@ -231,6 +284,10 @@ class Entry(models.Model):
     kind = models.CharField(max_length=8, choices=Kind.choices)
     points = models.BigIntegerField()
     balance_after = models.BigIntegerField()
+    qualifying = models.BigIntegerField(default=0, db_default=0)
+    counts_at = models.DateTimeField(null=True)
+    debt = models.BigIntegerField(default=0, db_default=0)
+    debt_after = models.BigIntegerField(default=0, db_default=0)
     occurred_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
     idempotency_key = models.CharField(max_length=160, unique=True)
@@ -243,6 +300,9 @@ class Entry(models.Model):
     reverses = models.OneToOneField(
         "self", null=True, on_delete=models.PROTECT, db_constraint=False, related_name="reversed_by"
     )
+    award = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="parts"
+    )
     explanation: Any = models.JSONField(default=dict)
 
     objects = EntryQuerySet.as_manager()
@@ -250,16 +310,38 @@ class Entry(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["member", "seq"], name="loyalty_entry_seq_once"),
-            models.CheckConstraint(condition=~Q(points=0), name="loyalty_entry_points_not_zero"),
-            models.CheckConstraint(condition=Q(balance_after__gte=0), name="loyalty_entry_balance_not_negative"),
+            # A clawback may come to nothing, where all it would take has expired: it says so.
+            models.CheckConstraint(
+                condition=~Q(points=0) | ~Q(qualifying=0) | Q(kind__in=["clawback", "reverse"]),
+                name="loyalty_entry_moves_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(debt_after__gte=0, balance_after__gte=-F("debt_after")),
+                name="loyalty_entry_negative_by_debt_only",
+            ),
+            models.CheckConstraint(
+                condition=Q(debt=0)
+                | Q(debt__gt=0, points__lte=-F("debt"), kind__in=["clawback", "reverse"])
+                | Q(debt__lt=0, points__gte=-F("debt")),
+                name="loyalty_entry_debt_within_points",
+            ),
             models.CheckConstraint(
                 condition=Q(kind="reverse", reverses__isnull=False) | (~Q(kind="reverse") & Q(reverses__isnull=True)),
                 name="loyalty_entry_reverse_names_entry",
             ),
+            models.CheckConstraint(
+                condition=Q(kind="clawback", award__isnull=False)
+                | Q(kind="transfer", points__gt=0, award__isnull=False)
+                | Q(kind="transfer", points__lt=0, award__isnull=True)
+                | (~Q(kind__in=["clawback", "transfer"]) & Q(award__isnull=True)),
+                name="loyalty_entry_part_names_whole",
+            ),
             # Refuses an unknown kind as well.
             models.CheckConstraint(
-                condition=Q(kind="earn", points__gt=0)
-                | Q(kind__in=["redeem", "expire"], points__lt=0)
+                condition=Q(kind="earn", points__gte=0, qualifying__gte=0)
+                | Q(kind="clawback", points__lte=0, qualifying__lte=0)
+                | Q(kind__in=["redeem", "expire"], points__lt=0, qualifying=0)
+                | (Q(kind="transfer", qualifying=0) & ~Q(points=0))
                 | Q(kind__in=["adjust", "reverse"]),
                 name="loyalty_entry_sign_of_kind",
             ),
@@ -267,6 +349,7 @@ class Entry(models.Model):
         indexes = [
             models.Index(fields=["member", "occurred_at"], name="loyalty_entry_by_member"),
             models.Index(fields=["occurred_at"], name="loyalty_entry_by_time"),
+            models.Index(fields=["award"], name="loyalty_entry_by_award", condition=Q(award__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -276,8 +359,9 @@ class Entry(models.Model):
 class Lot(models.Model):
     """Points that one entry brought, and what is left of them.
 
-    Usable from ``activates_at`` until ``expires_at`` (empty: without end). What an undone import or a
-    cancelled redemption moves back is moved by the ledger alone.
+    Usable from ``activates_at`` (empty: held until it is released) until ``expires_at`` (empty: without
+    end). With ``idle_months`` the expiry moves on with each activity of the member. Nothing else of it
+    changes but ``remaining``.
     """
 
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, db_constraint=False, related_name="lot")
@@ -286,14 +370,19 @@ class Lot(models.Model):
     )
     points = models.BigIntegerField()
     remaining = models.BigIntegerField()
-    activates_at = models.DateTimeField()
+    activates_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    idle_months = models.PositiveSmallIntegerField(null=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 condition=Q(points__gt=0, remaining__gte=0, remaining__lte=F("points")),
                 name="loyalty_lot_remaining_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(idle_months__isnull=True) | Q(idle_months__gt=0, expires_at__isnull=False),
+                name="loyalty_lot_idle_expires",
             ),
         ]
         indexes = [

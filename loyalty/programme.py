@@ -1,11 +1,11 @@
-"""What a programme starts with: four tiers and one earning rule."""
+"""What a programme starts with, four tiers and one earning rule, and its settings."""
 
 from decimal import Decimal
 
 from django.db import connection, transaction
 
 from loyalty import rules
-from loyalty.models import EarningRule, RuleVersion, Tier
+from loyalty.models import EarningRule, ProgrammeSettings, RuleVersion, Tier
 
 # key, English name, Chinese name, spend in 12 months (programme currency), points multiplier
 TIERS = (
@@ -40,3 +40,8 @@ def ensure_defaults() -> None:
             user=None,
         )
         rules.activate(version, user=None)
+
+
+def settings_now() -> ProgrammeSettings:
+    """The programme's settings, as they stand."""
+    return ProgrammeSettings.objects.get_or_create(pk=1)[0]

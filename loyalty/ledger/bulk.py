@@ -13,7 +13,8 @@ from loyalty.ledger.movement import INPUT_HASH_SQL
 # From so many rows on, the statistics are taken anew before what was written is checked.
 MANY_ROWS: Final = 5_000
 
-# What a staging table must have. ``place`` orders the entries of one member at the same moment.
+# What a staging table must have. ``place`` orders the entries of one member at the same moment. Without
+# ``qualifying`` as many points count for tiers as are given; ``debt`` is set by what posts the rows.
 STAGING_COLUMNS: Final = """
     member_id bigint NOT NULL,
     kind text NOT NULL DEFAULT 'earn',
@@ -26,7 +27,13 @@ STAGING_COLUMNS: Final = """
     redemption_id bigint,
     rule_version_id bigint,
     reverses_id bigint,
+    award_id bigint,
     lot_id bigint,
+    qualifying bigint,
+    counts_at timestamptz,
+    held boolean NOT NULL DEFAULT false,
+    idle_months smallint,
+    debt bigint NOT NULL DEFAULT 0,
     explanation jsonb NOT NULL,
     place bigint NOT NULL
 """
@@ -155,6 +162,7 @@ SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, numbe
     SELECT staged.*, {} AS input_hash,
            account.version + row_number() OVER in_order AS seq,
            account.balance + sum(points) OVER in_order AS balance_after,
+           account.debt + sum(staged.debt) OVER in_order AS debt_after,
            lead(place) OVER in_order IS NULL AS is_last
       FROM {} AS staged JOIN loyalty_account account USING (member_id)
     WINDOW in_order AS (PARTITION BY member_id ORDER BY occurred_at, place
@@ -163,20 +171,24 @@ SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, numbe
 """
 
 _INSERT_ENTRIES: Final = """
-INSERT INTO loyalty_entry (id, member_id, seq, kind, points, balance_after, occurred_at, created_at, idempotency_key,
-                           input_hash, purchase_id, redemption_id, rule_version_id, reverses_id, explanation)
-SELECT entry_id, member_id, seq, kind, points, balance_after, occurred_at, now(), key,
-       input_hash, purchase_id, redemption_id, rule_version_id, reverses_id, explanation
+INSERT INTO loyalty_entry (id, member_id, seq, kind, points, balance_after, qualifying, counts_at, debt, debt_after,
+                           occurred_at, created_at, idempotency_key, input_hash, purchase_id, redemption_id,
+                           rule_version_id, reverses_id, award_id, explanation)
+SELECT entry_id, member_id, seq, kind, points, balance_after, coalesce(qualifying, points), counts_at, debt, debt_after,
+       occurred_at, now(), key, input_hash, purchase_id, redemption_id,
+       rule_version_id, reverses_id, award_id, explanation
   FROM loyalty_posting
 """
 
 _INSERT_LOTS: Final = """
-INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, expires_at)
-SELECT entry_id, member_id, points, points, coalesce(activates_at, occurred_at), expires_at FROM loyalty_posting
+INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, expires_at, idle_months)
+SELECT entry_id, member_id, points, points, CASE WHEN NOT held THEN coalesce(activates_at, occurred_at) END,
+       expires_at, idle_months
+  FROM loyalty_posting WHERE points > 0
 """
 
 _MOVE_ACCOUNTS: Final = """
-UPDATE loyalty_account account SET balance = last.balance_after, version = last.seq
+UPDATE loyalty_account account SET balance = last.balance_after, debt = last.debt_after, version = last.seq
   FROM loyalty_posting last
  WHERE account.member_id = last.member_id AND last.is_last
 """

@@ -77,8 +77,8 @@ SELECT DISTINCT member_id FROM (
 # The number of draws makes the key: points that a cancelled redemption gives back to an expired lot
 # expire again, under another key.
 _STAGE_DUE: Final = """
-INSERT INTO loyalty_expiring (member_id, kind, points, key, occurred_at, lot_id, explanation, place)
-SELECT lot.member_id, 'expire', -lot.remaining,
+INSERT INTO loyalty_expiring (member_id, kind, points, qualifying, key, occurred_at, lot_id, explanation, place)
+SELECT lot.member_id, 'expire', -lot.remaining, 0,
        'expire:' || lot.id || ':' || (SELECT count(*) FROM loyalty_draw draw WHERE draw.lot_id = lot.id),
        lot.expires_at, lot.id,
        jsonb_build_object('lot', lot.id, 'of', lot.points, 'earned_at', entry.occurred_at), lot.id

@@ -41,6 +41,7 @@ def award(
         member_id=member_id,
         kind=kind,
         points=points,
+        qualifying=points,
         key=key,
         occurred_at=occurred_at,
         explanation=explanation,
@@ -118,6 +119,8 @@ def reverse(
         member_id=entry.member_id,
         kind=Entry.Kind.REVERSE,
         points=-entry.points,
+        qualifying=-entry.qualifying,
+        counts_at=(entry.counts_at or entry.occurred_at) if entry.qualifying else None,
         key=key or f"reverse:{entry.pk}",
         occurred_at=occurred_at or timezone.now(),
         explanation=explanation,
@@ -204,6 +207,10 @@ def _write(account: Account, movement: Movement) -> Entry:
             kind=movement.kind,
             points=movement.points,
             balance_after=account.balance + movement.points,
+            qualifying=movement.qualifying,
+            counts_at=movement.counts_at,
+            debt=movement.debt,
+            debt_after=account.debt + movement.debt,
             occurred_at=movement.occurred_at,
             idempotency_key=movement.key,
             input_hash=movement.input_hash,
@@ -211,6 +218,7 @@ def _write(account: Account, movement: Movement) -> Entry:
             redemption_id=movement.redemption_id,
             rule_version_id=movement.rule_version_id,
             reverses_id=movement.reverses_id,
+            award_id=movement.award_id,
             explanation=movement.explanation,
         )
     except IntegrityError as error:
@@ -218,7 +226,7 @@ def _write(account: Account, movement: Movement) -> Entry:
         if "idempotency_key" in str(error):
             raise KeyReused(movement.key) from error
         raise
-    Account.objects.filter(pk=account.pk).update(balance=entry.balance_after, version=entry.seq)
+    Account.objects.filter(pk=account.pk).update(balance=entry.balance_after, debt=entry.debt_after, version=entry.seq)
     return entry
 
 

@@ -53,7 +53,8 @@ def _render(statement: str, *parts: sql.Composable) -> str:
 _NUMBERED = """
 CREATE TEMPORARY TABLE loyalty_spending ON COMMIT DROP AS
 SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, {} AS input_hash, staged.*,
-       account.version + 1 AS seq, account.balance - staged.points AS balance_after
+       account.version + 1 AS seq, account.balance - staged.points AS balance_after,
+       account.debt AS debt_after
   FROM {} AS staged JOIN loyalty_account account USING (member_id) ORDER BY member_id
 """
 
@@ -77,10 +78,10 @@ SELECT coalesce(sum(draw.points), 0)::bigint, staged.points
 """
 
 _INSERT_ENTRIES = """
-INSERT INTO loyalty_entry (id, member_id, seq, kind, points, balance_after, occurred_at, created_at, idempotency_key,
-                           input_hash, redemption_id, explanation)
-SELECT entry_id, member_id, seq, 'redeem', -points, balance_after, occurred_at, now(), key,
-       input_hash, redemption_id, explanation
+INSERT INTO loyalty_entry (id, member_id, seq, kind, points, balance_after, debt_after, occurred_at, created_at,
+                           idempotency_key, input_hash, redemption_id, explanation)
+SELECT entry_id, member_id, seq, 'redeem', -points, balance_after, debt_after, occurred_at, now(),
+       key, input_hash, redemption_id, explanation
   FROM loyalty_spending
 """
 

@@ -110,8 +110,9 @@ SELECT member_id, wanted.points - account.balance, count(*) OVER ()
 """  # noqa: S608
 
 _STAGE_EXPIRIES: Final = """
-INSERT INTO loyalty_undoing (member_id, kind, points, key, occurred_at, reverses_id, lot_id, explanation, place)
-SELECT entry.member_id, 'reverse', -entry.points, 'reverse:' || entry.id, %(now)s, entry.id, draw.lot_id,
+INSERT INTO loyalty_undoing (member_id, kind, points, qualifying, key, occurred_at, reverses_id, lot_id, explanation,
+                             place)
+SELECT entry.member_id, 'reverse', -entry.points, 0, 'reverse:' || entry.id, %(now)s, entry.id, draw.lot_id,
        %(explanation)s, entry.seq
   FROM {} AS batch JOIN loyalty_lot lot ON lot.entry_id = batch.entry_id
   JOIN loyalty_draw draw ON draw.lot_id = lot.id
@@ -120,10 +121,11 @@ SELECT entry.member_id, 'reverse', -entry.points, 'reverse:' || entry.id, %(now)
 """
 
 _STAGE_AWARDS: Final = f"""
-INSERT INTO loyalty_undoing (member_id, kind, points, key, occurred_at, purchase_id, rule_version_id, reverses_id,
-                             lot_id, explanation, place)
-SELECT entry.member_id, 'reverse', -entry.points, 'reverse:' || entry.id, %(now)s, entry.purchase_id,
-       entry.rule_version_id, entry.id, lot.id, %(explanation)s, entry.seq
+INSERT INTO loyalty_undoing (member_id, kind, points, qualifying, counts_at, key, occurred_at, purchase_id,
+                             rule_version_id, reverses_id, lot_id, explanation, place)
+SELECT entry.member_id, 'reverse', -entry.points, -entry.qualifying, coalesce(entry.counts_at, entry.occurred_at),
+       'reverse:' || entry.id, %(now)s, entry.purchase_id, entry.rule_version_id, entry.id, lot.id, %(explanation)s,
+       entry.seq
   FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
   JOIN loyalty_lot lot ON lot.entry_id = entry.id
  WHERE {_NOT_REVERSED}

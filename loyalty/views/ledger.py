@@ -1,6 +1,6 @@
 """The ledger as a whole: what the programme owes."""
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -18,7 +18,7 @@ def page(request: DeskRequest) -> HttpResponse:
     """Points outstanding, by when they expire, and whether balances add up to the same."""
     now = timezone.now()
     owed = liability(now)
-    balances = Account.objects.aggregate(points=Sum("balance"))["points"] or 0
+    balances = Account.objects.aggregate(points=Sum(F("balance") + F("debt")))["points"] or 0
     return render(
         request,
         "loyalty/ledger.html",

@@ -67,7 +67,7 @@ def test_a_draw_is_never_changed(member: Member) -> None:
             ],
         ),
         ("append-only", ["UPDATE loyalty_lot SET points = points + 1, remaining = remaining + 1"]),
-        ("not_negative", ["UPDATE loyalty_account SET balance = -1"]),
+        ("negative_by_debt_only", ["UPDATE loyalty_account SET balance = -1"]),
         ("remaining_range", ["UPDATE loyalty_lot SET remaining = -1"]),
         ("remaining_range", ["UPDATE loyalty_lot SET remaining = points + 1"]),
     ],
@@ -106,8 +106,8 @@ def test_an_entry_alone_is_refused_at_commit_and_with_its_account_and_lot_accept
         ("does not follow", {"after": 131}),
         ("does not follow", {"seq": 5}),
         ("seq_once", {"seq": 3}),
-        ("not_zero", {"points": 0, "after": 120}),
-        ("not_negative", {"points": -121, "after": -1}),
+        ("moves_something", {"points": 0, "after": 120}),
+        ("negative_by_debt_only", {"points": -121, "after": -1}),
         ("idempotency_key", {"key": "one"}),
         ("reverse_names_entry", {"kind": "reverse"}),
     ],
@@ -133,6 +133,7 @@ def test_an_entry_has_a_known_kind_and_goes_the_way_of_its_kind(member: Member, 
 
 @pytest.mark.parametrize("column", ["expires_at = now()", "expires_at = NULL", "activates_at = now()"])
 def test_when_points_can_be_used_never_changes(member: Member, column: str) -> None:
+    ledger.award(member_id=member.pk, points=5, key="till", occurred_at=NOW, expires_at=NOW, explanation={})
     with pytest.raises(IntegrityError, match="append-only"):
         run(f"UPDATE loyalty_lot SET {column}")
 
