@@ -136,10 +136,13 @@ SELECT months.member_id, month, orders, spend, issued, redeemed, expired, net,
    AND tier.from_day < month + interval '1 month' AND tier.until_day >= month + interval '1 month'
 """
 
+# Several members of a household may pay for one redemption: it is counted with the first of them.
 MEMBER_REWARDS = """
 INSERT INTO analytics_memberreward (member_id, month, reward_id, redemptions, points)
 SELECT e.member_id, date_trunc('month', e.occurred_at AT TIME ZONE %(zone)s)::date, r.reward_id,
-       count(*), sum(-e.points)
+       count(*) FILTER (WHERE NOT EXISTS (
+           SELECT FROM loyalty_entry f WHERE f.redemption_id = e.redemption_id AND f.kind = 'redeem' AND f.id < e.id)),
+       sum(-e.points)
   FROM analytics_batch b
   JOIN loyalty_entry e ON e.member_id = b.member_id AND e.kind = 'redeem'
   JOIN loyalty_redemption r ON r.id = e.redemption_id

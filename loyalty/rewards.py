@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from loyalty import ledger
+from loyalty import ledger, pools
 from loyalty.ledger import KeyReused, posting
 from loyalty.models import Redemption, Reward
 from members.models import Member
@@ -48,13 +48,14 @@ class WrongState(RedemptionError):
 def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price: int | None = None) -> Redemption:
     """Reserve a reward: its points and one of its stock are taken together.
 
+    In a household all its members pay, each with an entry of their own (``loyalty.pools``).
     ``price`` is what the person was shown; a reward that costs anything else by now is refused.
 
     The same key for the same member and reward returns the first redemption. Raises
     :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`,
     :class:`NotOffered`, :class:`NotEligible`, :class:`PriceChanged` and :class:`OutOfStock`.
     """
-    posting.lock(member_id)
+    payers = pools.lock(member_id)
     if before := Redemption.objects.filter(idempotency_key=key).first():
         return _same(before, member_id, reward_id)
     reward = Reward.objects.get(pk=reward_id)
@@ -65,7 +66,7 @@ def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price
     if price is not None and price != reward.points:
         raise PriceChanged
     now = timezone.now()
-    needed, available = reward.points, posting.available(member_id, now)
+    needed, available = reward.points, pools.available(payers, now)
     if available < needed:
         raise ledger.InsufficientPoints(available=available, needed=needed)
     redemption, made = Redemption.objects.get_or_create(
@@ -81,14 +82,16 @@ def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price
     )
     if not made:  # taken meanwhile by a request for another member, whose account is another lock
         return _same(redemption, member_id, reward_id)
-    ledger.spend(
-        member_id=member_id,
-        points=reward.points,
-        key=f"redeem:{redemption.pk}",
-        occurred_at=now,
-        explanation=_explanation(redemption),
-        redemption=redemption,
-    )
+    for payer, share in pools.shares(payers, reward.points, now).items():
+        is_buyer = payer == member_id
+        ledger.spend(
+            member_id=payer,
+            points=share,
+            key=f"redeem:{redemption.pk}" if is_buyer else f"redeem:{redemption.pk}:{payer}",
+            occurred_at=now,
+            explanation=_explanation(redemption) | ({} if is_buyer else {"for": redemption.member.number}),
+            redemption=redemption,
+        )
     # Last, because the reward's row is the one that everybody waits for.
     _take_from_stock(reward)
     audit.record(user, "redemption.reserve", redemption, detail={"member": member_id, "points": reward.points})
@@ -111,7 +114,9 @@ def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
 
     Not after it is fulfilled (:class:`WrongState`). Cancelling twice changes nothing.
     """
-    posting.lock(redemption.member_id)
+    paid = list(redemption.entries.filter(reverses__isnull=True).order_by("member_id"))
+    for entry in paid:
+        posting.lock(entry.member_id)
     now = timezone.now()
     cancelled = Redemption.objects.filter(pk=redemption.pk, state__in=[State.RESERVED, State.CONFIRMED]).update(
         state=State.CANCELLED, cancelled_at=now
@@ -121,11 +126,8 @@ def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
         if redemption.state == State.CANCELLED:
             return redemption
         raise WrongState(redemption)
-    ledger.reverse(
-        redemption.entries.get(reverses__isnull=True),
-        explanation=_explanation(redemption),
-        occurred_at=now,
-    )
+    for entry in paid:
+        ledger.reverse(entry, explanation=_explanation(redemption), occurred_at=now)
     Reward.objects.filter(pk=redemption.reward_id, stock__isnull=False).update(stock=F("stock") + 1)
     audit.record(user, "redemption.cancel", redemption, detail={"points": redemption.points})
     return redemption

@@ -25,4 +25,6 @@ urlpatterns = [
     path("members/<path:number>/summary/", member.summary, name="member-summary"),
     path("members/<path:number>/lots/", member.lots, name="member-lots"),
     path("members/<path:number>/redeem/", member.redeem, name="member-redeem"),
+    path("members/<path:number>/pool/", member.pool, name="member-pool"),
+    path("households/<int:pk>/pool/", member.household_pool, name="household-pool"),
 ]

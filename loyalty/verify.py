@@ -195,20 +195,19 @@ _CHECKS: Final = (
     Check(
         key="redemptions",
         invariant=5,
-        name=_("Each redemption took its points once, and a cancelled one gave them back"),
+        name=_("Each redemption took its points once from each who paid, and a cancelled one gave them back"),
         sql="""
             SELECT redemption.id AS redemption, redemption.member_id, redemption.state, redemption.points,
-                   taken.points AS taken, taken.number AS entries, taken.given_back
+                   taken.points AS taken, taken.number AS entries, taken.payers, taken.given_back
               FROM loyalty_redemption redemption
               LEFT JOIN (
                   SELECT entry.redemption_id, count(*) AS number, sum(entry.points) AS points,
-                         min(entry.member_id) AS member_id, count(reversal.id) AS given_back
+                         count(DISTINCT entry.member_id) AS payers, count(reversal.id) AS given_back
                     FROM loyalty_entry entry LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = entry.id
                    WHERE entry.redemption_id IS NOT NULL AND entry.reverses_id IS NULL
                    GROUP BY entry.redemption_id) taken ON taken.redemption_id = redemption.id
-             WHERE taken.number IS DISTINCT FROM 1 OR taken.points <> -redemption.points
-                OR taken.member_id <> redemption.member_id
-                OR (taken.given_back = 1) <> (redemption.state = 'cancelled')""",
+             WHERE taken.number IS NULL OR taken.number <> taken.payers OR taken.points <> -redemption.points
+                OR taken.given_back <> CASE redemption.state WHEN 'cancelled' THEN taken.number ELSE 0 END""",
     ),
     Check(
         key="standings",

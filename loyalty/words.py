@@ -72,6 +72,8 @@ def details(entry: Entry, tiers: dict[str, Tier] | None = None) -> list[str]:
             _("what was left of %(points)s points earned on %(day)s")
             % {"points": figures.number(told["of"]), "day": figures.day(datetime.fromisoformat(told["earned_at"]))}
         ]
+    if entry.kind == Entry.Kind.REDEEM and "for" in told:
+        return [_("%(member)s of the same household redeemed it") % {"member": told["for"]}]
     if entry.kind == Entry.Kind.REVERSE and told.get("reason") == "import_undone":
         return [_("the import of %(file)s was taken back") % {"file": told.get("file", "")}]
     return []

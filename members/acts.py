@@ -35,6 +35,10 @@ NAMES = (
     gettext_noop("sample"),
     gettext_noop("import"),
     gettext_noop("member"),
+    gettext_noop("Household"),
+    gettext_noop("household"),
+    gettext_noop("Before"),
+    gettext_noop("After"),
 )
 
 
@@ -42,6 +46,10 @@ def register() -> None:
     """Tell the audit the words of this room's actions."""
     audit.describe(
         {
+            "household.create": _("founded a household"),
+            "household.rename": _("renamed a household"),
+            "household.join": _("put a member into a household"),
+            "household.leave": _("took a member out of a household"),
             "member.reveal": _("revealed personal data"),
             "member.export": _("exported a list of members"),
             "member.consent": _("changed a consent"),

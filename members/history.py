@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from django.apps import apps
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -96,6 +97,19 @@ def _listed(lines: list[str]) -> list[str]:
     return [*lines[:LINES_SHOWN], ngettext("%(more)d more line", "%(more)d more lines", more) % {"more": more}]
 
 
+def household_moves(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """Into which household the member went, and out of it."""
+    moves = apps.get_model("members", "HouseholdMove")._default_manager.filter(pgh_obj_id=member.pk)
+    told: list[TimelineItem] = []
+    left = ""
+    for at, name in moves.order_by("pgh_id").values_list("pgh_created_at", "household__name"):
+        title = _("Joined “%(household)s”") if name else _("Left “%(household)s”")
+        names = {"household": name or left}
+        told.append(TimelineItem(at=at, kind="household", label=_("Household"), tone="idle", title=title % names))
+        left = name or ""
+    return [item for item in reversed(told) if item.at < before][:limit]
+
+
 def answers(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
     """What the member answered to surveys; answers of unknown day are not on a timeline."""
     found = member.survey_responses.filter(answered_at__lt=before).order_by("-answered_at", "-pk")[:limit]
@@ -144,3 +158,4 @@ def register() -> None:
     timeline.register("purchases", purchases, label=gettext_lazy("Purchases"), order=10)
     timeline.register("answers", answers, label=gettext_lazy("Answers"), order=40)
     timeline.register("interactions", interactions, label=gettext_lazy("Interactions"), order=50)
+    timeline.register("household", household_moves, label=gettext_lazy("Household"), order=60)

@@ -2,13 +2,20 @@
 
 from django.urls import include, path
 
-from members.views import conditions, find, member
+from members.views import conditions, find, households, member
 
 app_name = "members"
 
 urlpatterns = [
     path("", find.find, name="find"),
     path("suggest/", find.suggest, name="suggest"),
+    path("pick/", find.pick, name="pick"),
+    path("households/", households.household_list, name="households"),
+    path("households/new/", households.create, name="household-new"),
+    path("households/<int:pk>/", households.household, name="household"),
+    path("households/<int:pk>/join/", households.join, name="household-join"),
+    path("households/<int:pk>/leave/", households.leave, name="household-leave"),
+    path("households/<int:pk>/rename/", households.rename, name="household-rename"),
     path("export.csv", find.export, name="export"),
     path("conditions/", conditions.redraw, name="conditions"),
     path("conditions/count/", conditions.count, name="condition-counts"),

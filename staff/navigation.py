@@ -49,6 +49,7 @@ NAVIGATION = (
         _("Members"),
         (
             Item(_("Find"), "search", "members:find", Permission.MEMBERS_VIEW),
+            Item(_("Households"), "users", "members:households", Permission.MEMBERS_VIEW),
             Item(_("Segments"), "chart-pie", "members:segments", Permission.MEMBERS_VIEW),
             Item(_("Imports"), "upload", "members:imports", Permission.MEMBERS_IMPORT),
             Item(_("Cases"), "inbox", "members:cases", Permission.MEMBERS_VIEW),

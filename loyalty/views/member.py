@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from loyalty import ledger, rewards, tiers, words
+from loyalty import ledger, pools, rewards, tiers, words
 from loyalty.models import Account, Lot, Reward, Tier
-from members.models import Member
+from members.models import Household, Member
 from staff import figures
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
@@ -78,6 +78,35 @@ def lots(request: DeskRequest, number: str) -> HttpResponse:
     later = sum(points for _month, points, _soon_ in rows[MONTHS_SHOWN:])
     count = sum(len(held) for held in months.values())
     return render(request, "loyalty/_member_lots.html", {"rows": rows[:MONTHS_SHOWN], "later": later, "count": count})
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def pool(request: DeskRequest, number: str) -> HttpResponse:
+    """What the member's household can spend together; nothing for who is in none."""
+    member = get_object_or_404(Member.objects.select_related("household"), number=number)
+    if member.household is None:
+        return HttpResponse()
+    return render(request, "loyalty/_pool.html", _pool(member.household) | {"is_own_page": False})
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def household_pool(request: DeskRequest, pk: int) -> HttpResponse:
+    """The same on the household's own page."""
+    household = get_object_or_404(Household, pk=pk)
+    return render(request, "loyalty/_pool.html", _pool(household) | {"is_own_page": True})
+
+
+def _pool(household: Household) -> dict[str, Any]:
+    """Each member of a household with what they can spend; who is not active brings nothing."""
+    members = list(household.members.order_by("family_name", "given_name", "pk"))
+    active = [member.pk for member in members if member.status == Member.Status.ACTIVE]
+    usable = ledger.available_to(active, timezone.now())
+    rows = [(member, usable.get(member.pk, 0), member.pk in active) for member in members]
+    return {"household": household, "rows": rows, "total": sum(usable.values())}
 
 
 def _soon(lot: Lot, now: datetime) -> int | None:
@@ -149,7 +178,8 @@ def _why(refusal: Exception) -> str:
 
 
 def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]:
-    usable = ledger.available(member.pk, timezone.now())
+    payers = pools.payers(member.pk)
+    usable = pools.available(payers, timezone.now())
     offered = Reward.objects.filter(active=True).order_by("points", "name")
     choices = []
     for reward in offered:
@@ -160,7 +190,7 @@ def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]
             why_not = _("%(points)s points short") % {"points": figures.number(reward.points - usable)}
         choices.append((reward, words.reward_name(reward), usable - reward.points, why_not))
     choices.sort(key=lambda choice: bool(choice[3]))
-    return {"member": member, "usable": usable, "choices": choices, "key": key}
+    return {"member": member, "usable": usable, "choices": choices, "key": key, "is_pooled": len(payers) > 1}
 
 
 def _sum(lots_left: Any) -> int:

@@ -76,6 +76,17 @@ def suggest(request: DeskRequest) -> HttpResponse:
 
 @requires(Permission.MEMBERS_VIEW)
 @require_safe
+def pick(request: DeskRequest) -> HttpResponse:
+    """The first few members for a form that asks for one: a choice named ``member`` with their numbers."""
+    text = request.GET.get("q", "").strip()
+    contacts = lookup.contacts_for(request.user)
+    found = lookup.find(text, SUGGESTED, contacts=contacts) if len(text) >= SHORTEST_SUGGESTION else []
+    rows = [_masked(member) for member in found if member.number != request.GET.get("not")]
+    return render(request, "members/_pick.html", {"text": text, "rows": rows})
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
 def export(request: DeskRequest) -> HttpResponseBase:
     """The list under its filters as CSV; phone and e-mail in full only for those who may reveal them. Audited."""
     filters = FilterForm(request.GET).filters()

@@ -51,7 +51,7 @@ class ConsentForm(forms.Form):
 @never_cache
 def member(request: DeskRequest, number: str) -> HttpResponse:
     """The page; for htmx, the timeline alone (another kind, or what is older)."""
-    who = get_object_or_404(Member.objects.prefetch_related("consents"), number=number)
+    who = get_object_or_404(Member.objects.select_related("household").prefetch_related("consents"), number=number)
     if request.htmx.target == "older":
         return render(request, "members/_timeline_rows.html", _timeline(request, who))
     if request.htmx.target == "timeline":
@@ -64,7 +64,7 @@ def member(request: DeskRequest, number: str) -> HttpResponse:
 @never_cache
 def reveal(request: DeskRequest, number: str) -> HttpResponse:
     """Phone and e-mail in full, in this answer only. Written to the audit first."""
-    who = get_object_or_404(Member.objects.prefetch_related("consents"), number=number)
+    who = get_object_or_404(Member.objects.select_related("household").prefetch_related("consents"), number=number)
     address = request.META.get("REMOTE_ADDR")
     audit.record(request.user, "member.reveal", who, detail={"fields": ["phone", "email"]}, address=address)
     if request.htmx:
@@ -76,7 +76,7 @@ def reveal(request: DeskRequest, number: str) -> HttpResponse:
 @require_POST
 def consent(request: DeskRequest, number: str) -> HttpResponse:
     """Record what the member said about one channel, with its reason."""
-    who = get_object_or_404(Member.objects.prefetch_related("consents"), number=number)
+    who = get_object_or_404(Member.objects.select_related("household").prefetch_related("consents"), number=number)
     form = ConsentForm(request.POST)
     if not form.is_valid():
         context = _page(request, who) | {"refused": form}

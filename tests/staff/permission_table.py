@@ -20,6 +20,7 @@ from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
 from loyalty import ledger, programme, rewards, rules
 from loyalty.models import EarningRule, Reward
+from members import households
 from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
@@ -90,6 +91,10 @@ def an_inactive_person() -> Mapping[str, Any]:
 
 def a_member() -> Mapping[str, Any]:
     return {"number": make_member().number}
+
+
+def a_household() -> Mapping[str, Any]:
+    return {"pk": households.create(name="Wang", kind="household", user=None).pk}
 
 
 def an_api_key() -> Mapping[str, Any]:
@@ -238,6 +243,13 @@ TABLE: dict[str, Row] = {
     "members:member": opens(P.MEMBERS_VIEW, a_member),
     "members:reveal": posts(P.MEMBERS_REVEAL, a_member),
     "members:consent": posts(P.MEMBERS_EDIT, a_member, data={"channel": "email", "granted": "yes", "reason": "asked"}),
+    "members:pick": opens(P.MEMBERS_VIEW, query="q=wang"),
+    "members:households": opens(P.MEMBERS_VIEW),
+    "members:household": opens(P.MEMBERS_VIEW, a_household),
+    "members:household-new": Row(P.MEMBERS_EDIT, data={"name": "Wang", "kind": "household"}),
+    "members:household-rename": posts(P.MEMBERS_EDIT, a_household, data={"name": "Li", "kind": "company"}),
+    "members:household-join": posts(P.MEMBERS_EDIT, a_household, data={"member": "M-1"}),
+    "members:household-leave": posts(P.MEMBERS_EDIT, a_household, data={"member": "M-1"}),
     "members:conditions": posts(P.DESK_USE),
     "members:condition-counts": posts(P.MEMBERS_VIEW),
     "members:imports": opens(P.MEMBERS_IMPORT),
@@ -289,5 +301,7 @@ TABLE: dict[str, Row] = {
     "loyalty:member-badge": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:member-summary": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:member-lots": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:member-pool": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:household-pool": opens(P.MEMBERS_VIEW, a_household),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
 }

@@ -4,10 +4,36 @@ import zoneinfo
 from decimal import Decimal
 from typing import Any
 
+import pghistory
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from members.models.experiments import Experiment, Exposure
+from members.models.imports import ImportRun
+
+__all__ = [
+    "Consent",
+    "Experiment",
+    "Exposure",
+    "Household",
+    "ImportChange",
+    "ImportRun",
+    "Interaction",
+    "Member",
+    "Purchase",
+    "PurchaseLine",
+    "PurchaseQuerySet",
+    "Refund",
+    "RefundLine",
+    "SurveyResponse",
+    "validate_time_zone",
+]
 
 
 def validate_time_zone(value: str) -> None:
@@ -16,54 +42,41 @@ def validate_time_zone(value: str) -> None:
         raise ValidationError(_("“%(zone)s” is not a time zone."), params={"zone": value})
 
 
-class ImportRun(models.Model):
-    """One file that was brought in, and everything that came of it.
+@pghistory.track(append_only=True)
+class Household(models.Model):
+    """Members who spend their points together: a family, or the people of a company (``members.households``)."""
 
-    A row that an import made carries the run's id, so that the run can be undone as a whole.
-    """
+    class Kind(models.TextChoices):
+        HOUSEHOLD = "household", _("household")
+        COMPANY = "company", _("company")
 
-    class State(models.TextChoices):
-        UPLOADED = "uploaded", _("uploaded")
-        CHECKED = "checked", _("checked")
-        RUNNING = "running", _("running")
-        DONE = "done", _("done")
-        FAILED = "failed", _("failed")
-        UNDOING = "undoing", _("being undone")
-        UNDONE = "undone", _("undone")
-
-    kind = models.CharField(max_length=32)
-    file_name = models.CharField(max_length=255)
-    path = models.CharField(max_length=500)
-    size = models.BigIntegerField(default=0)
-    options = models.JSONField(default=dict)
-    state = models.CharField(max_length=10, choices=State.choices, default=State.UPLOADED)
-    rows_read = models.BigIntegerField(default=0)
-    rows_added = models.BigIntegerField(default=0)
-    rows_updated = models.BigIntegerField(default=0)
-    rows_unchanged = models.BigIntegerField(default=0)
-    rows_refused = models.BigIntegerField(default=0)
-    report = models.JSONField(default=dict)
-    error_path = models.CharField(max_length=500, blank=True)
-    job = models.ForeignKey("staff.Job", null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(pgettext_lazy("of a household", "name"), max_length=120)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.HOUSEHOLD)
     created_by = models.ForeignKey("staff.User", null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
-    finished_at = models.DateTimeField(null=True)
-    undone_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["-created_at"], name="members_import_newest")]
+        verbose_name = _("household")
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["household", "company"]), name="members_household_kind"),
+        ]
+        indexes = [GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="members_household_name")]
 
     def __str__(self) -> str:
-        return self.file_name
+        return self.name
 
-    @property
-    def kind_label(self) -> str:
-        """The kind in words."""
-        from members.importing import kinds
-
-        return str(kinds.get(self.kind).label)
+    def get_absolute_url(self) -> str:
+        """Its page."""
+        return reverse("members:household", args=[self.pk])
 
 
+# Only moves between households: every other change of a member is no configuration, and there are millions of them.
+@pghistory.track(
+    pghistory.UpdateEvent("household", condition=pghistory.AnyChange("household")),
+    fields=["household"],
+    model_name="HouseholdMove",
+    append_only=True,
+)
 class Member(models.Model):
     """A person in the programme.
 
@@ -95,6 +108,9 @@ class Member(models.Model):
     language = models.CharField(_("language"), max_length=10, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     attributes = models.JSONField(default=dict)
+    household = models.ForeignKey(
+        Household, null=True, on_delete=models.PROTECT, related_name="members", db_index=False
+    )
     import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -107,7 +123,12 @@ class Member(models.Model):
             models.CheckConstraint(condition=~Q(external_id=""), name="members_member_external_id_filled"),
         ]
         # The indexes of lookup are in migration 0002.
-        indexes = [models.Index(fields=["joined_at", "id"], name="members_member_by_joined")]
+        indexes = [
+            models.Index(fields=["joined_at", "id"], name="members_member_by_joined"),
+            models.Index(
+                fields=["household"], name="members_member_by_household", condition=Q(household__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.display_name
@@ -387,35 +408,3 @@ class SurveyResponse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.survey} {self.score}"
-
-
-class Experiment(models.Model):
-    """Arms and their shares. Which arm a member is in is a hash: see ``members/experiments.py``.
-
-    ``arms`` is a list of ``{"key": "A", "share": 40}`` whose shares add up to 100; the key
-    ``control`` is the holdout.
-    """
-
-    key = models.CharField(max_length=64, unique=True)
-    name = models.CharField(max_length=200)
-    arms: Any = models.JSONField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Exposure(models.Model):
-    """That a member took part in an experiment, in which arm, and since when."""
-
-    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="exposures")
-    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
-    arm = models.CharField(max_length=16)
-    exposed_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["experiment", "member"], name="members_exposure_once")]
-        indexes = [models.Index(fields=["member"], name="members_exposure_by_member")]
-
-    def __str__(self) -> str:
-        return self.arm
