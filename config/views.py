@@ -6,10 +6,12 @@ from http import HTTPStatus
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from config import health, metrics, verification
+from loyalty.ledger import sealing
 from staff.permissions import Permission, public, requires
 from staff.requests import DeskRequest
 
@@ -50,7 +52,8 @@ def metrics_page(request: HttpRequest) -> HttpResponse:
 @never_cache
 def health_page(request: HttpRequest) -> HttpResponse:
     """The same checks in words, and what the last verification of the data found."""
-    return render(request, "config/health.html", {"checks": health.checks(), **_verification()})
+    context = {"checks": health.checks(), "sealed": sealing.state(timezone.now()), **_verification()}
+    return render(request, "config/health.html", context)
 
 
 @requires(Permission.HEALTH_VIEW)

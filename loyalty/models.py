@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pghistory
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -420,3 +421,49 @@ class Draw(models.Model):
 
     def __str__(self) -> str:
         return f"{self.points}"
+
+
+class Block(models.Model):
+    """A sealed stretch of the ledger. Append-only: a trigger refuses every UPDATE, DELETE and TRUNCATE.
+
+    ``hash`` is over ``previous_hash`` and every column of the entries, as ``form`` says
+    (:mod:`loyalty.ledger.sealing`). Ids and prints of the entries name the one that was changed.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    form = models.PositiveSmallIntegerField()
+    first_entry = models.BigIntegerField()
+    last_entry = models.BigIntegerField(unique=True)
+    entries = models.PositiveIntegerField()
+    previous_hash = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+    entry_ids = ArrayField(models.BigIntegerField())
+    entry_prints = ArrayField(models.BigIntegerField())
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(number__gt=0, entries__gt=0, last_entry__gte=F("first_entry")), name="loyalty_block_range"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {bytes(self.hash).hex()[:12]}"
+
+
+class SealNote(models.Model):
+    """The one row that sealing keeps: up to where it may seal once which transactions are over, and the last block."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    last_entry = models.BigIntegerField()
+    transaction = models.BigIntegerField()
+    noted_at = models.DateTimeField()
+    number = models.BigIntegerField(null=True)
+    hash = models.BinaryField(max_length=32, null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="loyalty_seal_note_once")]
+
+    def __str__(self) -> str:
+        return f"{self.last_entry}"

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils.translation import gettext as _
 
-from loyalty.ledger import expiry
+from loyalty.ledger import expiry, sealing
 from loyalty.tiers import recalculation
 from staff import jobs
 
@@ -18,3 +18,9 @@ def expire_points() -> None:
 def recalculate_tiers() -> None:
     """Nightly: find members whose spend has left the window."""
     jobs.start(recalculation.JOB, title=_("Look at all tiers"), payload={}, user=None)
+
+
+@shared_task
+def seal_ledger() -> None:
+    """Every few minutes: seal the entries whose transactions are over."""
+    sealing.seal()

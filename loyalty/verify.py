@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from loyalty.ledger import sealing
 from loyalty.ledger.movement import INPUT_HASH_SQL
 
 LIMIT: Final = 20
@@ -112,6 +113,12 @@ _CHECKS: Final = (
                       FROM loyalty_entry entry WINDOW in_order AS (PARTITION BY member_id ORDER BY seq)) AS chain
              WHERE seq <> seq_before + 1 OR balance_after <> before + points OR balance_after < -debt_after
                 OR debt_after <> debt_before + debt OR debt_after < 0""",
+    ),
+    Check(
+        key="sealed",
+        invariant=2,
+        name=_("Each sealed entry is still what it was when its block was sealed"),
+        sql=sealing.CHECK,
     ),
     Check(
         key="reversals",
@@ -234,7 +241,7 @@ _CHECKS: Final = (
                        'loyalty_draw_made', 'loyalty_purchase_removed', 'loyalty_member_removed',
                        'loyalty_rule_version_kept', 'loyalty_unchecked_kept', 'loyalty_unchecked_not_truncated',
                        'loyalty_draw_against_entry', 'loyalty_purchase_not_truncated',
-                       'loyalty_lot_rescheduled']) AS wanted(name)
+                       'loyalty_lot_rescheduled', 'loyalty_block_append_only']) AS wanted(name)
               LEFT JOIN pg_trigger guard ON guard.tgname = wanted.name
              WHERE guard.tgenabled IS DISTINCT FROM 'O' AND guard.tgenabled IS DISTINCT FROM 'A'
             UNION ALL

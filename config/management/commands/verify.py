@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config import verification
 from config.verification import Verification
+from loyalty.ledger import sealing
 from staff import jobs
 from staff.models import Job
 from staff.terminal import ProgressLine
@@ -56,4 +57,6 @@ def as_json(result: Verification) -> str:
         }
         for finding in result.findings
     ]
-    return json.dumps({"ok": not result.broken, "checks": checks}, ensure_ascii=False, indent=2)
+    sealed = sealing.last()
+    found = {"ok": not result.broken, "sealed": sealed.as_json() if sealed else None, "checks": checks}
+    return json.dumps(found, ensure_ascii=False, indent=2)
