@@ -43,6 +43,7 @@ def prove() -> None:
 
 
 @needs_real_data
+@pytest.mark.django_db(transaction=True)  # minutes within one transaction, which other processes would wait for
 def test_the_real_purchases_earn_once_and_go_out_whole() -> None:
     with time_machine.travel(datetime(2018, 9, 1, tzinfo=UTC), tick=False):
         members = bring_in("members", DATA / "starbucks" / "members.csv", STARBUCKS_MEMBERS)
