@@ -467,3 +467,35 @@ class SealNote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.last_entry}"
+
+
+class EntryMonth(models.Model):
+    """Sealed entries of one kind that happened in one month of ``zone`` (:mod:`loyalty.ledger.rollup`)."""
+
+    zone = models.CharField(max_length=64)
+    month = models.DateField()
+    kind = models.CharField(max_length=8)
+    points = models.BigIntegerField()
+    debt = models.BigIntegerField()
+    entries = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["month", "kind"], name="loyalty_entry_month_once")]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.kind} {self.points:+d}"
+
+
+class LotMonth(models.Model):
+    """How sealed entries moved the points that came in month ``issued`` (:mod:`loyalty.ledger.rollup`)."""
+
+    issued = models.DateField()
+    month = models.DateField()
+    kind = models.CharField(max_length=8)
+    points = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["issued", "month", "kind"], name="loyalty_lot_month_once")]
+
+    def __str__(self) -> str:
+        return f"{self.issued:%Y-%m} {self.month:%Y-%m} {self.kind} {self.points:+d}"

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from loyalty.ledger import sealing
+from loyalty.ledger import rollup, sealing
 from loyalty.ledger.movement import INPUT_HASH_SQL
 
 LIMIT: Final = 20
@@ -119,6 +119,12 @@ _CHECKS: Final = (
         invariant=2,
         name=_("Each sealed entry is still what it was when its block was sealed"),
         sql=sealing.CHECK,
+    ),
+    Check(
+        key="months",
+        invariant=1,
+        name=_("The sums by month are what the sealed entries, lots and draws come to"),
+        sql=rollup.CHECK,
     ),
     Check(
         key="reversals",

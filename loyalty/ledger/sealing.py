@@ -17,6 +17,7 @@ from typing import Final
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from loyalty.ledger import rollup
 from loyalty.models import Block
 
 BLOCK_ENTRIES: Final = 50_000
@@ -27,10 +28,11 @@ LOCK: Final = 5_107_014  # an arbitrary number of our own, for pg_advisory_xact_
 # A form never changes once blocks were sealed with it; tests/loyalty/test_sealing.py asks for a new one.
 FORMS: Final = {
     1: """json_build_array(
-        entry.id, entry.member_id, entry.seq, entry.kind, entry.points, entry.balance_after,
+        entry.id, entry.member_id, entry.seq, entry.kind, entry.points, entry.balance_after, entry.qualifying,
+        extract(epoch FROM entry.counts_at), entry.debt, entry.debt_after,
         extract(epoch FROM entry.occurred_at), extract(epoch FROM entry.created_at),
         entry.idempotency_key, encode(entry.input_hash, 'hex'), entry.purchase_id, entry.redemption_id,
-        entry.rule_version_id, entry.reverses_id, entry.explanation)""",
+        entry.rule_version_id, entry.reverses_id, entry.award_id, entry.explanation)""",
 }
 FORM: Final = max(FORMS)
 
@@ -104,7 +106,11 @@ def seal_up_to(cursor: CursorWrapper, entry_id: int) -> int:
     """Write the next block over entries up to an id, below which none can come any more. Returns how many."""
     cursor.execute(_SEAL, {"form": FORM, "up_to": entry_id, "most": BLOCK_ENTRIES})
     row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    if row is None:
+        return 0
+    entries, after, last_entry = row
+    rollup.add(cursor, after, last_entry)
+    return int(entries)
 
 
 def oldest_transaction(cursor: CursorWrapper) -> int:
@@ -188,11 +194,11 @@ WITH block AS (
                                entry_ids, entry_prints, sealed_at)
     SELECT number, form, first_entry, last_entry, entries, previous_hash, {_BLOCK_HASH}, entry_ids, entry_prints, now()
       FROM block, summed
-    RETURNING number, entries, hash
+    RETURNING number, entries, last_entry, hash
 ), noted AS (
     UPDATE loyalty_sealnote SET number = sealed.number, hash = sealed.hash FROM sealed
 )
-SELECT entries FROM sealed
+SELECT sealed.entries, block.after, sealed.last_entry FROM sealed, block
 """  # noqa: S608
 
 # Everything that was changed behind the program's back. A block is recomputed from the entries between the end of

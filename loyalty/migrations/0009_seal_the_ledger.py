@@ -11,7 +11,7 @@ CREATE TRIGGER loyalty_block_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON 
 
 
 class Migration(migrations.Migration):
-    dependencies = [("loyalty", "0006_narrow_lot_expiring")]
+    dependencies = [("loyalty", "0008_guard_the_deeper_ledger")]
 
     operations = [
         migrations.CreateModel(
@@ -55,6 +55,36 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [models.CheckConstraint(condition=Q(id=1), name="loyalty_seal_note_once")],
+            },
+        ),
+        migrations.CreateModel(
+            name="EntryMonth",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("zone", models.CharField(max_length=64)),
+                ("month", models.DateField()),
+                ("kind", models.CharField(max_length=8)),
+                ("points", models.BigIntegerField()),
+                ("debt", models.BigIntegerField()),
+                ("entries", models.BigIntegerField()),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("month", "kind"), name="loyalty_entry_month_once")],
+            },
+        ),
+        migrations.CreateModel(
+            name="LotMonth",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("issued", models.DateField()),
+                ("month", models.DateField()),
+                ("kind", models.CharField(max_length=8)),
+                ("points", models.BigIntegerField()),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("issued", "month", "kind"), name="loyalty_lot_month_once")
+                ],
             },
         ),
         migrations.RunSQL(GUARD, "DROP TRIGGER loyalty_block_append_only ON loyalty_block;"),
