@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from loyalty.ledger import rollup
-from loyalty.models import Block
+from loyalty.sealed import Block
 
 BLOCK_ENTRIES: Final = 50_000
 LATE: Final = timedelta(hours=1)

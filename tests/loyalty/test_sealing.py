@@ -11,7 +11,8 @@ from django.db.backends.utils import CursorWrapper
 
 from loyalty import ledger, verify
 from loyalty.ledger import sealing
-from loyalty.models import Block, Entry, SealNote
+from loyalty.models import Entry
+from loyalty.sealed import Block, SealNote
 from tests.factories import make_member
 from tests.loyalty.concurrency import at_once
 from tests.transactions import oldest_of_this_database
