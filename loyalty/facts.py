@@ -35,7 +35,7 @@ FACTS = [
         choices=tiers,
         sql=Scalar(
             "coalesce((SELECT t.key FROM loyalty_tierstanding s JOIN loyalty_tier t ON t.id = s.tier_id"
-            " WHERE s.member_id = m.id), (SELECT key FROM loyalty_tier ORDER BY threshold LIMIT 1))"
+            " WHERE s.member_id = m.id), (SELECT key FROM loyalty_tier ORDER BY rank LIMIT 1))"
         ),
         phrases={"in": _("are in %(value)s"), "not_in": _("are not in %(value)s")},
     ),

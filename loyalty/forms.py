@@ -1,5 +1,6 @@
 """What people type on the pages of this room."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from loyalty import tiers
 from loyalty.models import Reward, RuleVersion, Tier
+from loyalty.tiers import Ladder
 
 # What the columns hold.
 LARGEST_INTEGER = 2**31 - 1
@@ -39,7 +42,7 @@ class TiersForm(forms.Form):
                 min_value=Decimal(0),
                 max_digits=14,
                 decimal_places=2,
-                initial=_plain(tier.threshold),
+                initial=_plain(self._spend(tier)),
                 disabled=tier is tiers[0],
             )
             self.fields[f"multiplier_{tier.pk}"] = forms.DecimalField(
@@ -68,9 +71,29 @@ class TiersForm(forms.Form):
                 self.add_error(f"threshold_{upper.pk}", _("must be more than for %(tier)s") % {"tier": lower.name})
         return cleaned
 
-    def thresholds(self) -> dict[int, Decimal]:
-        """Tier id → spend. Only after ``is_valid``."""
-        return {tier.pk: self.cleaned_data[f"threshold_{tier.pk}"] for tier in self.tiers}
+    def proposed(self) -> Ladder:
+        """The ladder that would stand after saving. Only after ``is_valid``."""
+        stands = tiers.ladder()
+        rungs = [
+            replace(
+                rung,
+                multiplier=self.cleaned_data[f"multiplier_{rung.id}"],
+                thresholds={"spend": self.cleaned_data[f"threshold_{rung.id}"]} if place else {},
+            )
+            for place, rung in enumerate(stands.rungs)
+        ]
+        return Ladder(rungs, stands.scheme)
+
+    def names(self) -> dict[int, dict[str, str]]:
+        """Tier id → its names. Only after ``is_valid``."""
+        return {
+            tier.pk: {name: self.cleaned_data[f"{name}_{tier.pk}"] for name in ("name", "name_zh")}
+            for tier in self.tiers
+        }
+
+    @staticmethod
+    def _spend(tier: Tier) -> Decimal:
+        return next((row.value for row in tier.thresholds.all() if row.measure == "spend"), Decimal(0))
 
 
 class RuleForm(forms.Form):

@@ -9,6 +9,14 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from loyalty.sealed import Block, EntryMonth, LotMonth, SealNote  # noqa: F401 (models of this room)
+from loyalty.tier_models import Measure as Measure
+from loyalty.tier_models import Tier as Tier
+from loyalty.tier_models import TierBenefit as TierBenefit
+from loyalty.tier_models import TierChange as TierChange
+from loyalty.tier_models import TierGrant as TierGrant
+from loyalty.tier_models import TierScheme as TierScheme
+from loyalty.tier_models import TierStanding as TierStanding
+from loyalty.tier_models import TierThreshold as TierThreshold
 from members.models import Member, Purchase
 
 
@@ -96,61 +104,6 @@ class RuleVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} v{self.version}"
-
-
-@pghistory.track(append_only=True)
-class Tier(models.Model):
-    """A level, reached by spend over the last twelve months (programme currency)."""
-
-    key = models.SlugField(max_length=16, unique=True)
-    name = models.CharField(_("name"), max_length=40)
-    name_zh = models.CharField(_("name in Chinese"), max_length=40)
-    rank = models.PositiveSmallIntegerField(unique=True)
-    threshold = models.DecimalField(_("spend in 12 months"), max_digits=14, decimal_places=2)
-    multiplier = models.DecimalField(_("points multiplier"), max_digits=4, decimal_places=2, default=1)
-
-    class Meta:
-        ordering = ["rank"]
-        constraints = [
-            models.CheckConstraint(condition=Q(threshold__gte=0, multiplier__gt=0), name="loyalty_tier_positive"),
-            # Deferred, so that two tiers can change places.
-            models.UniqueConstraint(
-                fields=["threshold"], name="loyalty_tier_threshold_once", deferrable=models.Deferrable.DEFERRED
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class TierStanding(models.Model):
-    """Where a member stands now. A member without a row is in the lowest tier."""
-
-    member = models.OneToOneField(Member, primary_key=True, on_delete=models.CASCADE, related_name="standing")
-    tier = models.ForeignKey(Tier, on_delete=models.PROTECT)
-    since = models.DateTimeField()
-    spend_12m = models.DecimalField(max_digits=14, decimal_places=2)
-    evaluated_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return str(self.tier)
-
-
-class TierChange(models.Model):
-    """One move of a member between tiers, with the spend that proves it."""
-
-    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="tier_changes")
-    from_tier = models.ForeignKey(Tier, null=True, on_delete=models.PROTECT, related_name="+")
-    to_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
-    changed_at = models.DateTimeField()
-    evidence = models.JSONField(default=dict)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["member", "changed_at"], name="loyalty_tier_change_by_member")]
-
-    def __str__(self) -> str:
-        return f"{self.from_tier} → {self.to_tier}"
 
 
 class Account(models.Model):

@@ -5,7 +5,7 @@ from decimal import Decimal
 from django.db import connection, transaction
 
 from loyalty import rules
-from loyalty.models import EarningRule, ProgrammeSettings, RuleVersion, Tier
+from loyalty.models import EarningRule, Measure, ProgrammeSettings, RuleVersion, Tier, TierScheme, TierThreshold
 
 # key, English name, Chinese name, spend in 12 months (programme currency), points multiplier
 TIERS = (
@@ -17,18 +17,30 @@ TIERS = (
 RULE = "Points for purchases"
 
 
+def _make_tiers() -> None:
+    tiers = Tier.objects.bulk_create(
+        [
+            Tier(key=key, name=name, name_zh=name_zh, rank=rank, multiplier=multiplier)
+            for rank, (key, name, name_zh, _threshold, multiplier) in enumerate(TIERS, 1)
+        ]
+    )
+    TierScheme.objects.get_or_create(pk=1)
+    TierThreshold.objects.bulk_create(
+        [
+            TierThreshold(tier=tier, measure=Measure.SPEND, value=threshold)
+            for tier, (_key, _name, _name_zh, threshold, _multiplier) in zip(tiers, TIERS, strict=True)
+            if threshold
+        ]
+    )
+
+
 @transaction.atomic
 def ensure_defaults() -> None:
     """Make the four tiers where there are none, and an active earning rule where there is none."""
     with connection.cursor() as cursor:  # two processes may start at once
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('programme-defaults'))")
     if not Tier.objects.exists():
-        Tier.objects.bulk_create(
-            [
-                Tier(key=key, name=name, name_zh=name_zh, rank=rank, threshold=threshold, multiplier=multiplier)
-                for rank, (key, name, name_zh, threshold, multiplier) in enumerate(TIERS, 1)
-            ]
-        )
+        _make_tiers()
     if not RuleVersion.objects.filter(state=RuleVersion.State.ACTIVE).exists():
         rule, _ = EarningRule.objects.get_or_create(name=RULE)
         version = rules.draft(

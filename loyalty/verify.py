@@ -232,7 +232,7 @@ _CHECKS: Final = (
               LEFT JOIN (SELECT DISTINCT ON (member_id) member_id, to_tier_id FROM loyalty_tierchange
                           ORDER BY member_id, changed_at DESC, id DESC) last USING (member_id)
              WHERE standing.tier_id <> coalesce(
-                       last.to_tier_id, (SELECT id FROM loyalty_tier ORDER BY threshold LIMIT 1))""",
+                       last.to_tier_id, (SELECT id FROM loyalty_tier ORDER BY rank LIMIT 1))""",
     ),
     Check(
         key="guards",

@@ -88,7 +88,7 @@ def tier_reason(change: TierChange) -> str:
     """The evidence of a move between tiers."""
     told: Explanation = change.evidence
     amounts = {
-        "spend": figures.money(Decimal(told.get("spend", "0"))),
+        "spend": figures.money(Decimal(told.get("value") or told.get("spend", "0"))),
         "threshold": figures.money(Decimal(told.get("threshold", "0"))),
     }
     if told.get("cause") == "purchase":

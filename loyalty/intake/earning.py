@@ -11,7 +11,6 @@ from loyalty import ledger, rules, tiers
 from loyalty.ledger.bulk import stage
 from loyalty.ledger.expiry import expire_members
 from loyalty.rules.engine import EXPLANATION_SQL, POINTS_SQL
-from loyalty.tiers.ladder import LEAVES_SQL, PLACE_SQL
 
 
 def earn_for_bought(cursor: CursorWrapper, *, now: datetime) -> dict[str, int]:
@@ -21,24 +20,43 @@ def earn_for_bought(cursor: CursorWrapper, *, now: datetime) -> dict[str, int]:
     members are locked. Each purchase earns by the active rule and by the tier that its member had just
     before it, reckoned from all purchases that are known by now. Returns counts by name.
     """
-    ladder = tiers.ladder()
-    cursor.execute("SELECT DISTINCT member_id FROM loyalty_bought ORDER BY member_id")
-    members = [row[0] for row in cursor.fetchall()]
+    look, bought = _look(cursor, now)
+    members = sorted({member_id for _purchase_id, member_id, _at in bought})
     version = rules.active_version()
     entries = points = 0
     if version is not None:
         stage(cursor, "loyalty_earning")
-        cursor.execute(_STAGE, ladder.params() | _terms_params(rules.terms_of(version)))
+        cursor.execute(_STAGE, _met(look, bought) | _terms_params(rules.terms_of(version)))
         cursor.execute("SELECT count(*), coalesce(sum(points), 0) FROM loyalty_earning")
         entries, points = cursor.fetchone()
         ledger.post_awards(cursor, "loyalty_earning")
     expired = expire_members(cursor, members, now)
-    moves = tiers.evaluate(cursor, members, ladder=ladder, now=now)
+    moves = look.settle()
     return {
         "points_given": int(points),
         "entries_in_the_ledger": entries,
         "tier_changes": moves,
         "lots_of_points_expired": expired,
+    }
+
+
+def _look(cursor: CursorWrapper, now: datetime) -> tuple[tiers.Look, list[tuple[int, int, datetime]]]:
+    """A look at the tiers of all who bought, and what they bought in order of time."""
+    cursor.execute("SELECT purchase_id, member_id, purchased_at FROM loyalty_bought ORDER BY purchased_at, purchase_id")
+    bought = cursor.fetchall()
+    first: dict[int, datetime] = {}
+    for _purchase_id, member_id, at in bought:
+        first.setdefault(member_id, at)
+    return tiers.Look(cursor, list(first), ladder=tiers.ladder(), now=now, since=first), bought
+
+
+def _met(look: tiers.Look, bought: list[tuple[int, int, datetime]]) -> dict[str, Any]:
+    """The tier that each purchase found."""
+    rungs = [look.before(member_id, at) for _purchase_id, member_id, at in bought]
+    return {
+        "purchases": [purchase_id for purchase_id, _member_id, _at in bought],
+        "tiers": [rung.key for rung in rungs],
+        "multipliers": [rung.multiplier for rung in rungs],
     }
 
 
@@ -51,36 +69,20 @@ def _terms_params(terms: rules.Terms) -> dict[str, Any]:
         "months": terms.expires_after_months,
         "explained": Jsonb(terms.explained()),
         "currency": settings.PROGRAMME_CURRENCY,
+        "zone": settings.TIME_ZONE,
     }
 
 
-# At one moment, what leaves the window leaves first; purchases of the same moment do not count for each other.
-# One pass: what a purchase needs travels with it through the window. Joining it back would be left to a planner
-# that knows nothing of rows written in this very transaction.
+# The tier that each purchase found comes with it: it was walked to, member by member.
 _STAGE: Final = f"""
 INSERT INTO loyalty_earning (member_id, kind, points, key, occurred_at, activates_at, expires_at, purchase_id,
                              rule_version_id, explanation, place)
-WITH known AS (
+WITH sale AS (
     SELECT purchase.id, purchase.member_id, purchase.purchased_at, purchase.value, purchase.external_id AS receipt,
-           bought.purchase_id IS NOT NULL AS is_new, {LEAVES_SQL} AS leaves_at
-      FROM (SELECT member_id, min(purchased_at) AS first, max(purchased_at) AS last
-              FROM loyalty_bought GROUP BY member_id) touched
-      JOIN (SELECT id, member_id, purchased_at, value, external_id FROM members_purchase) purchase USING (member_id)
-      LEFT JOIN (SELECT purchase_id FROM loyalty_bought) bought ON bought.purchase_id = purchase.id
-     WHERE purchase.purchased_at > touched.first - interval '13 months' AND purchase.purchased_at <= touched.last
-), event AS (
-    SELECT member_id, purchased_at AS at, 1 AS kind, value AS delta, id, value, receipt, is_new FROM known
-    UNION ALL
-    SELECT member_id, leaves_at, 0, -value, NULL, NULL, NULL, false FROM known
-), counted AS (
-    SELECT event.*, coalesce(sum(delta) OVER (
-               PARTITION BY member_id ORDER BY at, kind GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS spend
-      FROM event
-), sale AS (
-    SELECT id, member_id, at AS purchased_at, value, receipt, %(currency)s::text AS currency,
-           (%(tier_keys)s::text[])[place] AS tier, (%(multipliers)s::numeric[])[place] AS multiplier
-      FROM counted, LATERAL (SELECT {PLACE_SQL} AS place) AS placed
-     WHERE is_new
+           %(currency)s::text AS currency, met.tier, met.multiplier
+      FROM unnest(%(purchases)s::bigint[], %(tiers)s::text[], %(multipliers)s::numeric[])
+           AS met(id, tier, multiplier)
+      JOIN members_purchase purchase USING (id)
 ), terms AS (
     SELECT %(points)s::numeric AS points, %(per_amount)s::numeric AS per_amount, %(rounding)s::text AS rounding,
            %(explained)s::jsonb AS explained

@@ -12,7 +12,6 @@ from psycopg import sql
 from loyalty import ledger, tiers
 from loyalty.intake.earning import earn_for_bought
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
-from loyalty.tiers.standing import rewind
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused
 from members.models import ImportRun
@@ -171,14 +170,14 @@ class PurchaseKind(ImportKind):
                 gettext("%(count)d members have spent points of this import. Nothing was taken back.")
                 % {"count": refusal.members}
             ) from refusal
-        ladder = tiers.ladder()
-        rewind(cursor, "loyalty_bought", ladder=ladder)
+        tiers.rewind(cursor, "loyalty_bought")
         cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")
         removed = cursor.rowcount
-        cursor.execute(_FORGET_STANDINGS)
-        cursor.execute("SELECT DISTINCT member_id FROM loyalty_bought JOIN loyalty_tierstanding USING (member_id)")
+        cursor.execute("SELECT DISTINCT member_id FROM loyalty_bought")
         members = [row[0] for row in cursor.fetchall()]
+        ladder = tiers.ladder()
         tiers.evaluate(cursor, members, ladder=ladder, now=timezone.now())
+        tiers.forget(cursor, members, ladder)
         return {"purchases": removed, "entries": reversed_entries}
 
 
@@ -212,11 +211,4 @@ SELECT member_id, row_key, coalesce(receipt, ''), purchased_at, amount, coalesce
        coalesce(channel, ''), coalesce(store, ''), coalesce(category, ''), %(run)s, now()
   FROM (SELECT *, coalesce(upper(currency) <> %(currency)s, false) AS foreign_currency FROM import_rows) AS row
  ORDER BY member_id, purchased_at, row_no
-"""
-
-# Who has no purchase left stands where every new member stands: in the lowest tier, without a row.
-_FORGET_STANDINGS = """
-DELETE FROM loyalty_tierstanding standing
- WHERE standing.member_id IN (SELECT member_id FROM loyalty_bought)
-   AND NOT EXISTS (SELECT FROM members_purchase purchase WHERE purchase.member_id = standing.member_id)
 """

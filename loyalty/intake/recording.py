@@ -14,7 +14,6 @@ from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
-from loyalty.tiers.ladder import Ladder, spend_before
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
 
@@ -93,13 +92,13 @@ def record_purchase(
     if not is_new:
         return _recorded_before(purchase, (member_id, purchased_at, amount, currency), settled)
     _write_lines(purchase, settled)
-    ladder = tiers.ladder()
-    entry = _earn(purchase, ladder)
     now = timezone.now()
     with connection.cursor() as cursor:
+        look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
+        entry = _earn(purchase, look)
         if entry and entry.lot.expires_at and entry.lot.expires_at <= now:
             expire_members(cursor, [member_id], now)
-        tiers.evaluate(cursor, [member_id], ladder=ladder, now=now)
+        look.settle()
     return Recorded(purchase=purchase, entry=entry, is_new=True)
 
 
@@ -119,13 +118,13 @@ def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
     PurchaseLine.objects.bulk_create(lines)
 
 
-def _earn(purchase: Purchase, ladder: Ladder) -> Entry | None:
+def _earn(purchase: Purchase, look: tiers.Look) -> Entry | None:
     """Award what the purchase earns; None where no rule is active or it comes to no whole point."""
     version = rules.active_version()
     if version is None:
         return None
     terms = rules.terms_of(version)
-    rung = ladder.at(spend_before(purchase.member_id, purchase.purchased_at))
+    rung = look.before(purchase.member_id, purchase.purchased_at)
     earned = rules.earn(
         value=purchase.value,
         tier=rules.TierTerms(key=rung.key, multiplier=rung.multiplier),

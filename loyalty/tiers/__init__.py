@@ -1,26 +1,29 @@
-"""Tiers: where each member stands, how they got there, and what new thresholds would do.
+"""Tiers: where each member stands, how they got there, and what another scheme would do.
 
-The tier of a moment is a pure function of purchases: the highest whose threshold is not above the
-spend of the twelve months before it (in the programme's time zone). A purchase that reaches a tier
-takes effect at once; a downgrade is dated when the spend left the window, and found at the latest by
-the nightly recalculation.
+A member's way through the tiers follows from what counts (:mod:`counting`), from what was granted and from the
+scheme alone: :mod:`walk` is that function. Intake lets it run for the members it touches, so that the purchase
+that reaches a tier takes effect at once; a fall is dated to the moment at which it came, and found at the latest
+by the nightly recalculation (docs/adr/0011).
 """
 
 from loyalty.tiers.ladder import Ladder, NoTiers, Rung, ladder
 from loyalty.tiers.preview import Move, preview_moves
 from loyalty.tiers.progress import Progress, progress
 from loyalty.tiers.recalculation import recalculate
-from loyalty.tiers.standing import evaluate
+from loyalty.tiers.standing import Look, evaluate, forget, rewind
 
 __all__ = [
     "Ladder",
+    "Look",
     "Move",
     "NoTiers",
     "Progress",
     "Rung",
     "evaluate",
+    "forget",
     "ladder",
     "preview_moves",
     "progress",
     "recalculate",
+    "rewind",
 ]

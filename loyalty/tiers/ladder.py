@@ -1,63 +1,71 @@
-"""The tiers in order, as the rest of the room computes with them."""
+"""The tiers in order and the scheme by which they are reached, as the rest of the room computes with them."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection
+from django.utils.translation import gettext as _
 
-from loyalty.models import Tier
-from loyalty.months import add_months
+from loyalty.tier_models import Measure, Tier, TierScheme, scheme
 
-WINDOW_MONTHS: Final = 12
+# Amounts are reckoned with in hundredths, so that they are whole numbers like all else.
+SCALE: Final[Mapping[str, int]] = {Measure.SPEND: 100}
+# A tier without a threshold for a measure is never reached by it.
+NEVER: Final = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One tier: from which spend it is reached, and what it multiplies points by."""
+    """One tier: from which values it is reached (by measure), and what it multiplies points by."""
 
     id: int
     key: str
-    threshold: Decimal
-    multiplier: Decimal
+    multiplier: Decimal = Decimal(1)
+    thresholds: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """All tiers, the lowest (from a spend of nothing) first."""
+    """All tiers, the lowest (which takes nothing) first, and the scheme. A place is an index of ``rungs``."""
 
     rungs: Sequence[Rung]
+    scheme: TierScheme = field(default_factory=TierScheme)
 
-    def at(self, spend: Decimal) -> Rung:
-        """The highest tier that a spend reaches."""
-        return self.rungs[max(bisect_right([rung.threshold for rung in self.rungs], spend) - 1, 0)]
+    @cached_property
+    def measures(self) -> list[str]:
+        """What counts, in the order of :class:`Measure`. Values are given in this order everywhere."""
+        return [measure for measure in Measure.values if measure in self.scheme.measures]
 
-    def above(self, rung: Rung) -> Rung | None:
-        """The next tier; None for the highest."""
-        place = list(self.rungs).index(rung) + 1
-        return self.rungs[place] if place < len(self.rungs) else None
+    @cached_property
+    def steps(self) -> list[list[int]]:
+        """For each measure the thresholds of all tiers but the lowest, scaled, in order."""
+        return [[scaled(measure, rung.thresholds.get(measure)) for rung in self.rungs[1:]] for measure in self.measures]
+
+    def place(self, values: Sequence[int]) -> int:
+        """The place of the highest tier that scaled values reach."""
+        places = [bisect_right(steps, value) for steps, value in zip(self.steps, values, strict=True)]
+        return max(places) if self.scheme.needs == TierScheme.Needs.ANY else min(places)
+
+    def at(self, values: Mapping[str, Decimal | int]) -> Rung:
+        """The highest tier that values by measure reach."""
+        return self.rungs[self.place([scaled(measure, Decimal(values[measure])) for measure in self.measures])]
+
+    def place_of(self, tier_id: int | None) -> int:
+        """The place of a tier; the lowest where there is none."""
+        return next((place for place, rung in enumerate(self.rungs) if rung.id == tier_id), 0)
 
     def params(self) -> dict[str, Any]:
-        """Arrays for SQL, in order: ``(%(tiers)s::bigint[])[place]`` with the place of :data:`PLACE_SQL`."""
+        """For SQL: ``tiers`` in order, the zone, the window's months, and each measure's scaled thresholds."""
         return {
             "tiers": [rung.id for rung in self.rungs],
-            "tier_keys": [rung.key for rung in self.rungs],
-            "thresholds": [rung.threshold for rung in self.rungs],
-            "multipliers": [rung.multiplier for rung in self.rungs],
             "zone": settings.TIME_ZONE,
+            "months": self.scheme.months,
+            **{f"{measure}_steps": steps for measure, steps in zip(self.measures, self.steps, strict=True)},
         }
-
-
-# When a purchase ceases to count: twelve months after it, in the programme's time zone. The window is
-# defined by this moment alone; "twelve months before now" would differ from it around 29 February.
-LEAVES_SQL: Final = "((purchased_at AT TIME ZONE %(zone)s) + interval '12 months') AT TIME ZONE %(zone)s"
-
-# The place of the tier that a column ``spend`` reaches, 1 for the lowest: the same as :meth:`Ladder.at`.
-PLACE_SQL: Final = "greatest(width_bucket(spend, %(thresholds)s::numeric[]), 1)"
 
 
 class NoTiers(Exception):
@@ -65,32 +73,54 @@ class NoTiers(Exception):
 
 
 def ladder() -> Ladder:
-    """The tiers as they stand now. Raises :class:`NoTiers` where a programme has none."""
+    """The tiers and the scheme as they stand now. Raises :class:`NoTiers` where a programme has none."""
+    tiers = Tier.objects.order_by("rank").prefetch_related("thresholds")
     rungs = [
-        Rung(id=tier.pk, key=tier.key, threshold=tier.threshold, multiplier=tier.multiplier)
-        for tier in Tier.objects.order_by("threshold")
+        Rung(
+            id=tier.pk,
+            key=tier.key,
+            multiplier=tier.multiplier,
+            thresholds={threshold.measure: threshold.value for threshold in tier.thresholds.all()},
+        )
+        for tier in tiers
     ]
     if not rungs:
         raise NoTiers
-    return Ladder(rungs)
+    return Ladder(rungs, scheme())
 
 
-def spend_before(member_id: int, at: datetime) -> Decimal:
-    """What counts for the tier of a purchase at a moment: what was bought before it and still counts."""
-    return _spend("purchased_at < %(at)s", member_id, at)
+def scaled(measure: str, value: Decimal | None) -> int:
+    """A value as the whole number that is reckoned with."""
+    return NEVER if value is None else int(value * SCALE.get(measure, 1))
 
 
-def spend_until(member_id: int, at: datetime) -> Decimal:
-    """What counts for the tier at a moment, what was bought at that very moment included."""
-    return _spend("purchased_at <= %(at)s", member_id, at)
+def unscaled(measure: str, value: int) -> Decimal:
+    """The value as a person knows it."""
+    return Decimal(value) / SCALE.get(measure, 1)
 
 
-def _spend(until: str, member_id: int, at: datetime) -> Decimal:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT coalesce(sum(value), 0) FROM members_purchase WHERE member_id = %(member)s AND {until}"  # noqa: S608
-            f" AND purchased_at > %(floor)s AND {LEAVES_SQL} > %(at)s",
-            {"member": member_id, "at": at, "floor": add_months(at, -WINDOW_MONTHS - 1), "zone": settings.TIME_ZONE},
+def problems(proposed: Ladder, names: Mapping[int, str]) -> dict[tuple[int, str] | str, str]:
+    """What makes a scheme ambiguous, by (tier id, measure) or by the scheme's field; empty where all is clear."""
+    found: dict[tuple[int, str] | str, str] = {}
+    rule = proposed.scheme
+    if not proposed.measures:
+        found["measures"] = _("Choose at least one thing that counts.")
+    if rule.downgrade == TierScheme.Downgrade.ONE_STEP and not rule.valid_months and not rule.grace_days:
+        found["downgrade"] = _(
+            "One tier at a time needs months of validity or days of grace between the steps; both are 0."
         )
-        spend: Decimal = cursor.fetchone()[0]
-    return spend
+    for measure in proposed.measures:
+        for lower, upper in zip(proposed.rungs, proposed.rungs[1:], strict=False):
+            value, below = upper.thresholds.get(measure), lower.thresholds.get(measure, Decimal(0))
+            if value is None:
+                found[upper.id, measure] = _("say from how much on, or take this measure out")
+            elif value <= below:
+                found[upper.id, measure] = _("must be more than for %(tier)s") % {"tier": names[lower.id]}
+            elif measure == Measure.MONTHS and rule.window != "lifetime" and value > _most_months(rule):
+                found[upper.id, measure] = _("the window has only %(months)d months") % {"months": _most_months(rule)}
+    return found
+
+
+def _most_months(rule: TierScheme) -> int:
+    """How many calendar months a window touches at most."""
+    return {"rolling_months": rule.months + 1, "calendar_year": 12}.get(rule.window, 13)

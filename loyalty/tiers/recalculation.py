@@ -1,4 +1,4 @@
-"""The nightly look at everybody: spend that left the window, thresholds that changed."""
+"""The nightly look at everybody: what left the window, validity that ended, a scheme that changed."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +9,9 @@ from django.utils.translation import gettext as _
 from psycopg import sql
 
 from loyalty.ledger.bulk import lock_accounts
-from loyalty.tiers.ladder import LEAVES_SQL, PLACE_SQL, Ladder, ladder
+from loyalty.tier_models import TierScheme
+from loyalty.tiers import counting
+from loyalty.tiers.ladder import Ladder, ladder
 from loyalty.tiers.standing import evaluate
 from staff import jobs
 from staff.models import Job
@@ -24,7 +26,7 @@ def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
     """Look at every member in chunks; each chunk is kept, so that a killed run goes on without harm."""
     looked = moves = 0
     last = _last_member()
-    progress.update(0, total=last, step=_("looking at spend"))
+    progress.update(0, total=last, step=_("looking at what counts"))
     for start in range(0, last + 1, CHUNK):
         some = recalculate(
             timezone.now(), first=start, last=start + CHUNK - 1, everyone=bool(job.payload.get("everyone"))
@@ -38,32 +40,48 @@ def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
 def recalculate(now: datetime, *, first: int, last: int, everyone: bool = False) -> dict[str, int]:
     """Bring the members with ids from ``first`` to ``last`` up to date.
 
-    ``everyone`` marks all of them as looked at now, which new thresholds need: what happened before
-    they were saved is not to be judged by them.
+    ``everyone`` judges all of them by the scheme as it is now, which a new scheme needs: what happened
+    before it was saved is not to be judged by it.
     """
     steps = ladder()
-    params = steps.params() | {"now": now, "first": first, "last": last, "everyone": everyone}
+    params = counting.params(steps, now, first, last)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS loyalty_spend (member_id bigint, spend numeric, place int)"
-        )
-        cursor.execute("TRUNCATE loyalty_spend")
-        cursor.execute(_SPEND, params)
-        if everyone:
-            cursor.execute(_LOOKED_AT, params)
-        moved = _evaluate_moved(cursor, steps, params, now)
-        cursor.execute(_SPEND_MOVED, params)
+        count(cursor, steps, params)
+        members = movable(cursor, steps, params, everyone=everyone)
+        if members:
+            lock_accounts(cursor, sql.SQL("SELECT unnest({}::bigint[]) AS member_id").format(sql.Literal(members)))
+        moved = evaluate(cursor, members, ladder=steps, now=now, afresh=everyone)
+        cursor.execute(_VALUES_MOVED.replace("{told}", counting.told_sql(steps)), params)
         looked: int = cursor.rowcount
     return {"looked": looked, "moves": moved}
 
 
-def _evaluate_moved(cursor: Any, steps: Ladder, params: dict[str, Any], now: datetime) -> int:
-    cursor.execute(_MOVED, params)
-    members = [row[0] for row in cursor.fetchall()]
-    if not members:
-        return 0
-    lock_accounts(cursor, sql.SQL("SELECT unnest({}::bigint[]) AS member_id").format(sql.Literal(members)))
-    return evaluate(cursor, members, ladder=steps, now=now)
+def count(cursor: Any, steps: Ladder, params: dict[str, Any]) -> None:
+    """Make the temporary table ``loyalty_counted``: what counts now, for the members of a range."""
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_counted")
+    cursor.execute(
+        "CREATE TEMPORARY TABLE loyalty_counted ON COMMIT DROP AS"
+        f" WITH looked AS ({counting.RANGE}) {counting.sums_sql(steps)}",
+        params,
+    )
+
+
+def movable(cursor: Any, steps: Ladder, params: dict[str, Any], *, everyone: bool = False) -> list[int]:
+    """Members of the range whose standing can change now, or with ``everyone`` all who are not at the bottom of it."""
+    cursor.execute(_movable_sql(steps, "everyone" if everyone else "some"), params)
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _movable_sql(steps: Ladder, who: str) -> str:
+    falls = FALLS if steps.scheme.downgrade != TierScheme.Downgrade.NONE else "false"
+    if not steps.scheme.valid_months:
+        falls = falls.replace("{due}", "true")
+    return (
+        _MOVABLE.replace("{net}", counting.place_sql(steps, "net"))
+        .replace("{held}", counting.place_sql(steps, "held"))
+        .replace("{falls}", falls.replace("{due}", "(valid_until IS NULL OR valid_until <= %(now)s)"))
+        .replace("{everyone}", "true" if who == "everyone" else "false")
+    )
 
 
 def _last_member() -> int:
@@ -73,34 +91,24 @@ def _last_member() -> int:
     return last
 
 
-_SPEND: Final = f"""
-INSERT INTO loyalty_spend
-SELECT member_id, spend, {PLACE_SQL} FROM (
-    SELECT member_id, sum(value) FILTER (WHERE {LEAVES_SQL} > %(now)s) AS bought
-      FROM members_purchase
-     WHERE member_id BETWEEN %(first)s AND %(last)s AND purchased_at <= %(now)s
-       AND purchased_at > %(now)s - interval '13 months'
-     GROUP BY member_id
-    ) AS counted, LATERAL (SELECT coalesce(bought, 0) AS spend) AS filled
-"""  # noqa: S608
+FALLS: Final = "holds < earned AND {due} AND (grace_until IS NULL OR grace_until <= %(now)s)"
 
-_MOVED: Final = """
-SELECT member_id
-  FROM loyalty_spend counted
-  FULL JOIN (SELECT member_id, tier_id FROM loyalty_tierstanding
-              WHERE member_id BETWEEN %(first)s AND %(last)s) standing USING (member_id)
- WHERE coalesce(array_position(%(tiers)s::bigint[], standing.tier_id), 1) <> coalesce(counted.place, 1)
+_MOVABLE: Final = """
+SELECT member_id FROM (
+    SELECT member_id, {net} AS reaches, {held} AS holds, valid_until, grace_until, next_at,
+           coalesce(array_position(%(tiers)s::bigint[], coalesce(earned_tier_id, tier_id)), 1) - 1 AS earned
+      FROM loyalty_counted
+      FULL JOIN (SELECT * FROM loyalty_tierstanding WHERE member_id BETWEEN %(first)s AND %(last)s) standing
+           USING (member_id)) AS placed
+ WHERE reaches > earned OR ({falls}) OR next_at <= %(now)s
+    OR ({everyone} AND (earned > 0 OR next_at IS NOT NULL))
  ORDER BY member_id
 """
 
-_LOOKED_AT: Final = """
-UPDATE loyalty_tierstanding SET evaluated_at = %(now)s - interval '1 microsecond'
- WHERE member_id BETWEEN %(first)s AND %(last)s
-"""
-
-_SPEND_MOVED: Final = """
-UPDATE loyalty_tierstanding standing SET spend_12m = coalesce(counted.spend, 0)
-  FROM loyalty_tierstanding other LEFT JOIN loyalty_spend counted USING (member_id)
- WHERE standing.member_id = other.member_id AND other.member_id BETWEEN %(first)s AND %(last)s
-   AND other.spend_12m <> coalesce(counted.spend, 0)
+_VALUES_MOVED: Final = """
+UPDATE loyalty_tierstanding standing SET measures = now_is.measures
+  FROM (SELECT other.member_id, {told} AS measures
+          FROM (SELECT * FROM loyalty_tierstanding WHERE member_id BETWEEN %(first)s AND %(last)s) other
+          LEFT JOIN loyalty_counted counted USING (member_id)) now_is
+ WHERE standing.member_id = now_is.member_id AND standing.measures IS DISTINCT FROM now_is.measures
 """

@@ -1,111 +1,284 @@
-"""Bringing standings and tier history up to date from purchases, set-based."""
+"""Looking at members: the tier at each moment, and writing down moves and standings."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
 
-from loyalty.tiers.ladder import LEAVES_SQL, PLACE_SQL, Ladder
+from loyalty.tier_models import Measure
+from loyalty.tiers import counting, history, windows
+from loyalty.tiers.counting import Looked
+from loyalty.tiers.ladder import Ladder, Rung
+from loyalty.tiers.walk import NOTHING_AHEAD, Ahead, Fact, State, Walk, ahead, told
+from loyalty.tiers.windows import INSTANT
+
+# How far ahead a fall is looked for. What lies beyond it is seen when the time comes.
+HORIZON: Final = timedelta(days=731)
 
 
-def evaluate(cursor: CursorWrapper, members: Sequence[int], *, ladder: Ladder, now: datetime) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is known of a member before the look. ``evaluated_at`` is empty for a new one."""
+
+    member_id: int
+    joined_at: datetime
+    tier_id: int | None
+    earned_tier_id: int | None
+    since: datetime | None
+    evaluated_at: datetime | None
+    valid_until: datetime | None
+    grace_until: datetime | None
+    next_at: datetime | None
+    has_grants: bool
+    has_history: bool
+
+
+class Look:
+    """A look at some members at one moment: ask for tiers with :meth:`before`, then :meth:`settle` what came of it."""
+
+    def __init__(
+        self,
+        cursor: CursorWrapper,
+        members: Sequence[int],
+        *,
+        ladder: Ladder,
+        now: datetime,
+        since: Mapping[int, datetime] | None = None,
+        afresh: bool = False,
+    ) -> None:
+        self._cursor, self._ladder, self._now = cursor, ladder, now
+        self._rows = {row.member_id: row for row in _rows(cursor, members, since or {})}
+        self._starts = {
+            row.member_id: self._start(row, (since or {}).get(row.member_id), afresh) for row in self._rows.values()
+        }
+        self._quiet = self._find_quiet() if len(self._rows) > 1 else {}
+        self._walks = self._make_walks()
+
+    def before(self, member_id: int, at: datetime) -> Rung:
+        """The member's tier just before what is bought at a moment."""
+        start = self._starts[member_id]
+        if start is not None and at <= start:
+            return self._ladder.rungs[self._ladder.place_of(history.tier_at(self._cursor, member_id, at))]
+        walk = self._walks.get(member_id)
+        return self._ladder.rungs[walk.before(min(at, self._now)) if walk else 0]
+
+    def gain(self, member_id: int, at: datetime, qualifying: int) -> None:
+        """Let qualifying points count that are awarded after the look was taken."""
+        if Measure.POINTS not in self._ladder.measures or at > self._now or not qualifying:
+            return
+        leaves_at = windows.leaves(self._ladder.scheme, self._rows[member_id].joined_at, at)
+        measure = self._ladder.measures.index(Measure.POINTS)
+        self._walks[member_id].gain(Fact(at, leaves_at, measure, qualifying, qualifying, cause="points"))
+
+    def settle(self) -> int:
+        """Write each move since the members were last looked at, and where they stand now; returns the moves."""
+        found: list[history.Told] = []
+        written: list[tuple[Any, ...]] = []
+        for member_id, row in self._rows.items():
+            walk = self._walks.get(member_id)
+            if walk is None:
+                written.append(self._line(row, (0, State(), row.since or row.joined_at), self._quiet[member_id]))
+                continue
+            walk.look(self._now)
+            since = self._since(row, walk)
+            if walk.moves or row.has_history:
+                found.append(history.Told(member_id, self._starts[member_id], row.has_history, tuple(walk.moves)))
+            stands, net = (walk.place, walk.state, since), list(walk.values.net)
+            written.append(self._line(row, stands, net, ahead(walk, self._now + HORIZON)))
+        history.write(self._cursor, found, self._ladder)
+        _write(self._cursor, written)
+        return sum(len(told.moves) for told in found)
+
+    def walks(self) -> Mapping[int, Walk]:
+        """The walks of those who can move, by member."""
+        return self._walks
+
+    def _start(self, row: Row, since: datetime | None, afresh: bool) -> datetime | None:
+        if row.evaluated_at is None:
+            return None
+        if afresh:
+            return self._now - INSTANT
+        if since is None:
+            return row.evaluated_at
+        return min(row.evaluated_at, max(since, self._ladder.scheme.in_force_since or since) - INSTANT)
+
+    def _find_quiet(self) -> dict[int, list[int]]:
+        """Members of the lowest tier who cannot have reached another, with what counts for them now."""
+        if Measure.POINTS in self._ladder.measures:
+            return {}  # what is awarded after the look counts too
+        able = [
+            row
+            for row in self._rows.values()
+            if not self._ladder.place_of(row.tier_id) and not (row.next_at or row.has_grants or row.has_history)
+        ]
+        if not able:
+            return {}
+        found = counting.sums(self._cursor, self._looked(able), self._ladder, self._now)
+        nothing = [0] * len(self._ladder.measures)
+        return {
+            row.member_id: found[row.member_id].net if row.member_id in found else nothing
+            for row in able
+            if row.member_id not in found or not self._ladder.place(found[row.member_id].reach)
+        }
+
+    def _looked(self, rows: Sequence[Row]) -> list[Looked]:
+        return [Looked(row.member_id, self._starts[row.member_id], row.joined_at) for row in rows]
+
+    def _make_walks(self) -> dict[int, Walk]:
+        rows = [row for row in self._rows.values() if row.member_id not in self._quiet]
+        if not rows:
+            return {}
+        facts: dict[int, list[Fact]] = {}
+        for member_id, fact in counting.facts(self._cursor, self._looked(rows), self._ladder, self._now):
+            facts.setdefault(member_id, []).append(fact)
+        grants = history.grants(self._cursor, [row.member_id for row in rows if row.has_grants], self._ladder)
+        states = self._states(rows)
+        return {
+            row.member_id: Walk(
+                self._ladder,
+                joined_at=row.joined_at,
+                start=self._starts[row.member_id],
+                state=states[row.member_id],
+                facts=facts.get(row.member_id, ()),
+                grants=grants.get(row.member_id, ()),
+            )
+            for row in rows
+        }
+
+    def _states(self, rows: Sequence[Row]) -> dict[int, State]:
+        """What was earned at the start: as it stands, or for a start further back as the history tells."""
+        states = {}
+        for row in rows:
+            start = self._starts[row.member_id]
+            place = self._ladder.place_of(row.earned_tier_id or row.tier_id)
+            if start is None:
+                states[row.member_id] = State()
+            elif row.has_history:
+                states[row.member_id] = history.state_at(
+                    self._cursor, row.member_id, row.joined_at, start, self._ladder
+                )
+            elif row.evaluated_at is None or start >= row.evaluated_at:
+                states[row.member_id] = State(place, row.valid_until, row.grace_until)
+            else:
+                valid_until = history.valid_at(self._ladder.scheme, row.joined_at, row.valid_until, start)
+                states[row.member_id] = State(place, valid_until)
+        return states
+
+    def _since(self, row: Row, walk: Walk) -> datetime:
+        if walk.moves:
+            return walk.moves[-1].at
+        if row.has_history:
+            return history.last_change_at(self._cursor, row.member_id, self._starts[row.member_id]) or row.joined_at
+        return row.since or row.joined_at
+
+    def _line(
+        self, row: Row, stands: tuple[int, State, datetime], net: Sequence[int], to_come: Ahead = NOTHING_AHEAD
+    ) -> tuple[Any, ...]:
+        rungs, (place, state, since) = self._ladder.rungs, stands
+        return (
+            row.member_id,
+            rungs[place].id,
+            since,
+            json.dumps({name: told(name, value) for name, value in zip(self._ladder.measures, net, strict=True)}),
+            self._now,
+            rungs[state.place].id if state.place != place else None,
+            state.valid_until,
+            state.grace_until,
+            to_come.next_at,
+            to_come.falls_at,
+            rungs[to_come.falls_to].id if to_come.falls_to is not None else None,
+        )
+
+
+def evaluate(
+    cursor: CursorWrapper,
+    members: Sequence[int],
+    *,
+    ladder: Ladder,
+    now: datetime,
+    since: Mapping[int, datetime] | None = None,
+    afresh: bool = False,
+) -> int:
     """Write down each move of these members since they were last looked at, and where they stand now.
 
-    Every moment at which spend rose (a purchase) or fell (a purchase left the window) is looked at, so
-    that an import of old purchases makes the history that the years would have made. What is written
-    stays: a purchase that arrives late only counts from the last look on. Returns the number of moves.
+    Every moment at which something can change is looked at, so that an import of old purchases makes the
+    history that the years would have made. ``since`` tells of each member from when on something is new
+    that may lie before the last look: from there on the history is found anew. ``afresh`` judges by the
+    scheme as it is now, and leaves the past alone. Returns the number of moves.
 
     Call it in a transaction that has locked the members' accounts.
     """
     if not members:
         return 0
-    cursor.execute(_EVALUATE, ladder.params() | {"members": list(members), "now": now})
-    moves: int = cursor.fetchone()[0]
-    return moves
+    return Look(cursor, members, ladder=ladder, now=now, since=since, afresh=afresh).settle()
 
 
-def rewind(cursor: CursorWrapper, purchases: str, *, ladder: Ladder) -> None:
-    """Forget what tiers did since the first of these purchases of each member, so that it is found anew.
+def rewind(cursor: CursorWrapper, purchases: str) -> None:
+    """Have the next look begin before the first of these purchases of each member, and find the history anew.
 
     ``purchases`` is a temporary table with ``member_id`` and ``purchased_at``, of purchases about to be
     removed. Follow it by :func:`evaluate` once they are gone.
     """
     if not purchases.isidentifier():
         raise ValueError(purchases)
-    for statement in (_FORGET_CHANGES, _STAND_AS_BEFORE):
-        cursor.execute(statement.replace("{purchases}", purchases), ladder.params())
+    cursor.execute(_REWIND.replace("{purchases}", purchases))
 
 
-# One pass over the events, and joins only to tables by their keys: see the note in intake/earning.py.
-_EVALUATE: Final = f"""
-WITH sale AS (
-    SELECT purchase.member_id, purchase.id, purchase.purchased_at, purchase.value, {LEAVES_SQL} AS leaves_at
-      FROM members_purchase purchase LEFT JOIN loyalty_tierstanding standing USING (member_id)
-     WHERE purchase.member_id = ANY(%(members)s) AND purchase.purchased_at <= %(now)s
-       AND (standing.member_id IS NULL OR purchase.purchased_at > standing.evaluated_at - interval '13 months')
-), event AS (
-    SELECT member_id, purchased_at AS at, value AS delta, id AS purchase_id FROM sale
-    UNION ALL
-    SELECT member_id, leaves_at, -value, NULL FROM sale WHERE leaves_at <= %(now)s
-    UNION ALL
-    SELECT unnest(%(members)s::bigint[]), %(now)s, 0, NULL
-), moment AS (
-    SELECT member_id, at, max(purchase_id) AS purchase_id, bool_or(delta < 0) AS something_left,
-           sum(sum(delta)) OVER (PARTITION BY member_id ORDER BY at) AS spend
-      FROM event GROUP BY member_id, at
-), placed AS (
-    SELECT moment.*, {PLACE_SQL} AS place, standing.since,
-           coalesce(array_position(%(tiers)s::bigint[], standing.tier_id), 1) AS stood_at
-      FROM moment LEFT JOIN loyalty_tierstanding standing USING (member_id)
-     WHERE standing.member_id IS NULL OR moment.at > standing.evaluated_at OR moment.at = %(now)s
-), step AS (
-    SELECT placed.*, coalesce(lag(place) OVER (PARTITION BY member_id ORDER BY at), stood_at) AS place_before
-      FROM placed
-), walked AS (
-    SELECT step.*, max(at) FILTER (WHERE place <> place_before) OVER (PARTITION BY member_id) AS last_move_at
-      FROM step
-), move AS (
-    INSERT INTO loyalty_tierchange (member_id, from_tier_id, to_tier_id, changed_at, created_at, evidence)
-    SELECT walked.member_id, (%(tiers)s::bigint[])[place_before], (%(tiers)s::bigint[])[place], at, now(),
-           jsonb_build_object(
-               'cause', CASE WHEN purchase_id IS NOT NULL THEN 'purchase' WHEN something_left THEN 'window'
-                             ELSE 'recalculated' END,
-               'spend', spend::numeric(14, 2)::text,
-               'threshold', ((%(thresholds)s::numeric[])[greatest(place, place_before)])::numeric(14, 2)::text,
-               'purchase', purchase_id,
-               'receipt', coalesce((SELECT external_id FROM members_purchase WHERE id = purchase_id), ''))
-      FROM walked WHERE place <> place_before
-    RETURNING member_id
-), written AS (
-    INSERT INTO loyalty_tierstanding AS standing (member_id, tier_id, since, spend_12m, evaluated_at)
-    SELECT walked.member_id, (%(tiers)s::bigint[])[place],
-           coalesce(last_move_at, walked.since,
-                    (SELECT joined_at FROM members_member WHERE id = walked.member_id)), spend, %(now)s
-      FROM walked WHERE walked.at = %(now)s
-     ORDER BY walked.member_id
-    ON CONFLICT (member_id) DO UPDATE
-       SET tier_id = excluded.tier_id, since = excluded.since, spend_12m = excluded.spend_12m,
-           evaluated_at = excluded.evaluated_at
-)
-SELECT count(*) FROM move
-"""  # noqa: S608
+def forget(cursor: CursorWrapper, members: Sequence[int], ladder: Ladder) -> None:
+    """Remove the standings of members of whom nothing tells: they stand where every new member stands."""
+    cursor.execute(_FORGET, {"members": list(members), "lowest": ladder.rungs[0].id})
 
-_FORGET_CHANGES: Final = """
-DELETE FROM loyalty_tierchange change
- USING (SELECT member_id, min(purchased_at) AS since FROM {purchases} GROUP BY member_id) gone
- WHERE change.member_id = gone.member_id AND change.changed_at >= gone.since
+
+def _rows(cursor: CursorWrapper, members: Sequence[int], since: Mapping[int, datetime]) -> list[Row]:
+    wanted = sorted(set(members))
+    cursor.execute(_ROWS, {"members": wanted, "since": [since.get(member) for member in wanted]})
+    columns = [column.name for column in cursor.description or ()]
+    return [Row(**dict(zip(columns, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _write(cursor: CursorWrapper, lines: Sequence[tuple[Any, ...]]) -> None:
+    if lines:
+        cursor.execute(_WRITE, [list(column) for column in zip(*lines, strict=True)])
+
+
+_ROWS: Final = """
+SELECT member.id AS member_id, member.joined_at, standing.tier_id, standing.earned_tier_id, standing.since,
+       standing.evaluated_at, standing.valid_until, standing.grace_until, standing.next_at,
+       EXISTS (SELECT FROM loyalty_tiergrant given WHERE given.member_id = member.id) AS has_grants,
+       EXISTS (SELECT FROM loyalty_tierchange change
+                WHERE change.member_id = member.id
+                  AND change.changed_at >= least(standing.evaluated_at + interval '1 microsecond', looked.since)
+              ) AS has_history
+  FROM unnest(%(members)s::bigint[], %(since)s::timestamptz[]) AS looked(member_id, since)
+  JOIN members_member member ON member.id = looked.member_id
+  LEFT JOIN loyalty_tierstanding standing ON standing.member_id = looked.member_id
+ ORDER BY member.id
 """
 
-_STAND_AS_BEFORE: Final = """
-UPDATE loyalty_tierstanding standing
-   SET tier_id = coalesce(last.to_tier_id, (%(tiers)s::bigint[])[1]),
-       since = coalesce(last.changed_at, member.joined_at),
-       evaluated_at = gone.since - interval '1 microsecond'
+_WRITE: Final = """
+INSERT INTO loyalty_tierstanding (member_id, tier_id, since, measures, evaluated_at, earned_tier_id, valid_until,
+                                  grace_until, next_at, falls_at, falls_to_id)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::jsonb[], %s::timestamptz[], %s::bigint[],
+                     %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
+ON CONFLICT (member_id) DO UPDATE
+   SET tier_id = excluded.tier_id, since = excluded.since, measures = excluded.measures,
+       evaluated_at = excluded.evaluated_at, earned_tier_id = excluded.earned_tier_id,
+       valid_until = excluded.valid_until, grace_until = excluded.grace_until, next_at = excluded.next_at,
+       falls_at = excluded.falls_at, falls_to_id = excluded.falls_to_id
+"""
+
+_REWIND: Final = """
+UPDATE loyalty_tierstanding standing SET evaluated_at = gone.since - interval '1 microsecond'
   FROM (SELECT member_id, min(purchased_at) AS since FROM {purchases} GROUP BY member_id) gone
-  JOIN members_member member ON member.id = gone.member_id
-  LEFT JOIN LATERAL (
-      SELECT to_tier_id, changed_at FROM loyalty_tierchange change
-       WHERE change.member_id = gone.member_id ORDER BY changed_at DESC, id DESC LIMIT 1) last ON true
- WHERE standing.member_id = gone.member_id
+ WHERE standing.member_id = gone.member_id AND standing.evaluated_at >= gone.since
+"""
+
+_FORGET: Final = """
+DELETE FROM loyalty_tierstanding standing
+ WHERE standing.member_id = ANY(%(members)s) AND standing.tier_id = %(lowest)s AND standing.next_at IS NULL
+   AND NOT EXISTS (SELECT FROM members_purchase purchase WHERE purchase.member_id = standing.member_id)
+   AND NOT EXISTS (SELECT FROM loyalty_tierchange change WHERE change.member_id = standing.member_id)
 """

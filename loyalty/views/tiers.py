@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -18,8 +18,6 @@ from members.models import Member
 from staff import audit
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
-
-FIELDS = ("name", "name_zh", "threshold", "multiplier")
 
 
 @requires(Permission.PROGRAMME_VIEW)
@@ -47,8 +45,7 @@ def save(request: DeskRequest) -> HttpResponse:
     form = TiersForm(request.POST, tiers=_tiers())
     if not form.is_valid():
         return render(request, "loyalty/tiers.html", _page(request, form), status=422)
-    changes = {tier.pk: {name: form.cleaned_data[f"{name}_{tier.pk}"] for name in FIELDS} for tier in form.tiers}
-    job = editing.save(changes, user=request.user)
+    job = editing.save(form.proposed(), form.names(), user=request.user)
     messages.success(request, _("The tiers are saved. Members are being moved.") if job else _("The tiers are saved."))
     return redirect("loyalty:tiers")
 
@@ -64,11 +61,11 @@ def start(request: DeskRequest) -> HttpResponse:
 
 
 def _tiers() -> list[Tier]:
-    return list(Tier.objects.order_by("rank"))
+    return list(Tier.objects.order_by("rank").prefetch_related("thresholds"))
 
 
 def _moves(form: TiersForm) -> list[tuple[str, str, int, bool]]:
-    moves = tiers.preview_moves(form.thresholds(), now=timezone.now())
+    moves = tiers.preview_moves(form.proposed(), now=timezone.now())
     return [
         (words.tier_name(move.from_tier), words.tier_name(move.to_tier), move.members, move.is_upgrade)
         for move in moves
@@ -76,8 +73,8 @@ def _moves(form: TiersForm) -> list[tuple[str, str, int, bool]]:
 
 
 def _page(request: DeskRequest, form: TiersForm) -> dict[str, Any]:
-    counted = TierStanding.objects.order_by().values_list("tier").annotate(Count("pk"), Sum("spend_12m"))
-    standing = {tier: (members, spend) for tier, members, spend in counted}
+    counted = TierStanding.objects.order_by().values_list("tier").annotate(Count("pk"))
+    standing = {tier: (members, 0) for tier, members in counted}
     everybody = Member.objects.count()
     stand_nowhere = everybody - sum(members for members, _spend in standing.values())
     rows = []

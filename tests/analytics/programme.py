@@ -1,7 +1,6 @@
 """A small programme written by hand for the tests: points, tiers and campaigns around the factories."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,10 +27,9 @@ def at(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> date
 
 def make_tiers() -> dict[str, Tier]:
     """Bronze, silver and gold."""
-    tiers = [("bronze", 0), ("silver", 1000), ("gold", 5000)]
     return {
-        key: Tier.objects.create(key=key, name=key.title(), name_zh=key, rank=rank, threshold=Decimal(threshold))
-        for rank, (key, threshold) in enumerate(tiers)
+        key: Tier.objects.create(key=key, name=key.title(), name_zh=key, rank=rank)
+        for rank, key in enumerate(("bronze", "silver", "gold"))
     }
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from loyalty import programme
 from loyalty.intake import record_purchase
-from loyalty.models import Redemption, Reward, Tier
+from loyalty.models import Redemption, Reward, TierThreshold
 from staff.permissions import Role
 from tests.browser.conftest import Desk
 from tests.factories import make_member
@@ -59,4 +59,4 @@ def test_who_would_move_is_counted_while_one_types(desk: DeskOf) -> None:
     expect(moves).to_contain_text("Thresholds must rise")
     page.get_by_role("button", name="Save the tiers").click()
     expect(page.get_by_text("must be more than for Silver")).to_be_visible()
-    assert Tier.objects.get(key="silver").threshold == 2_000
+    assert TierThreshold.objects.get(tier__key="silver").value == 2_000

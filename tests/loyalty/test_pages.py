@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 
 from loyalty import ledger, programme, rewards, words
 from loyalty.intake import record_purchase
-from loyalty.models import Account, Entry, Redemption, Reward, RuleVersion, Tier
+from loyalty.models import Account, Entry, Redemption, Reward, RuleVersion, Tier, TierThreshold
 from members import timeline
 from members.conditions import counts
 from members.models import Member
@@ -157,8 +157,10 @@ def test_a_redemption_that_no_dialog_sends_is_refused_in_words(posted: dict[str,
 def tier_form(**changes: str) -> dict[str, str]:
     form = {}
     for tier in Tier.objects.all():
-        for part in ("name", "name_zh", "threshold", "multiplier"):
+        for part in ("name", "name_zh", "multiplier"):
             form[f"{part}_{tier.pk}"] = changes.get(f"{part}_{tier.key}", str(getattr(tier, part)))
+        spend = tier.thresholds.filter(measure="spend").first()
+        form[f"threshold_{tier.pk}"] = changes.get(f"threshold_{tier.key}", str(spend.value) if spend else "0")
     return form
 
 
@@ -168,11 +170,11 @@ def test_the_tier_page_counts_moves_before_it_saves_and_then_moves_them() -> Non
     form = tier_form(threshold_silver="3000")
     preview = desk.post(reverse("loyalty:tiers-preview"), form).content.decode()
     assert "1 member goes from Silver to Bronze." in preview
-    assert Tier.objects.get(key="silver").threshold == 2_000
+    assert TierThreshold.objects.get(tier__key="silver").value == 2_000
     desk.post(reverse("loyalty:tiers-save"), form)
-    assert Tier.objects.get(key="silver").threshold == 3_000
+    assert TierThreshold.objects.get(tier__key="silver").value == 3_000
     assert Job.objects.get().kind == "recalculate-tiers"
-    assert AuditEntry.objects.get(action="tier.change").detail["after"] == {"threshold": "3000"}
+    assert AuditEntry.objects.get(action="tier.change").detail["after"] == {"spend": "3000"}
 
 
 def test_thresholds_that_do_not_rise_are_refused_beside_the_field() -> None:
@@ -180,7 +182,7 @@ def test_thresholds_that_do_not_rise_are_refused_beside_the_field() -> None:
     response = desk.post(reverse("loyalty:tiers-save"), tier_form(threshold_gold="1000"))
     assert response.status_code == 422
     assert "must be more than for Silver" in response.content.decode()
-    assert Tier.objects.get(key="gold").threshold == 8_000
+    assert TierThreshold.objects.get(tier__key="gold").value == 8_000
 
 
 def test_a_new_rule_version_is_written_and_activated() -> None:

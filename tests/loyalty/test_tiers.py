@@ -1,5 +1,6 @@
 """Tiers follow what was bought in the twelve months before."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from loyalty import programme, tiers
 from loyalty.intake import record_purchase
-from loyalty.models import Tier, TierChange, TierStanding
+from loyalty.models import TierChange, TierStanding, TierThreshold
 from loyalty.tiers.recalculation import recalculate
 from members.models import Member
 from tests.factories import make_member
@@ -35,6 +36,16 @@ def history(member: Member) -> list[tuple[str, datetime, str]]:
     return [(change.to_tier.key, change.changed_at, change.evidence["cause"]) for change in changes]
 
 
+def with_spend(**thresholds: int) -> tiers.Ladder:
+    """The ladder with other thresholds of spend."""
+    stands = tiers.ladder()
+    rungs = [
+        replace(rung, thresholds={"spend": Decimal(thresholds[rung.key])}) if rung.key in thresholds else rung
+        for rung in stands.rungs
+    ]
+    return tiers.Ladder(rungs, stands.scheme)
+
+
 def recalculate_all(now: datetime, *, everyone: bool = False) -> dict[str, int]:
     return recalculate(now, first=0, last=2**40, everyone=everyone)
 
@@ -46,7 +57,7 @@ def test_the_purchase_that_reaches_a_tier_upgrades_at_once_and_says_by_what() ->
     buy(member, 1, START + timedelta(days=1), key="the last yuan")
     change = TierChange.objects.get(member=member)
     assert (change.from_tier.key if change.from_tier else None, change.to_tier.key) == ("bronze", "silver")
-    assert (change.evidence["spend"], change.evidence["threshold"]) == ("2000.00", "2000.00")
+    assert (change.evidence["value"], change.evidence["threshold"]) == ("2000.00", "2000.00")
     assert TierStanding.objects.get(member=member).since == START + timedelta(days=1)
 
 
@@ -72,7 +83,7 @@ def test_the_nightly_look_downgrades_whose_spend_left_the_window_and_dates_it_to
     assert recalculate_all(left - timedelta(seconds=1))["moves"] == 0
     assert recalculate_all(left + timedelta(hours=20))["moves"] == 1
     assert history(member)[-1] == ("silver", left, "window")
-    assert TierStanding.objects.get(member=member).spend_12m == 2_500
+    assert TierStanding.objects.get(member=member).measures == {"spend": "2500.00"}
     assert recalculate_all(left + timedelta(hours=20))["moves"] == 0
     assert not TierStanding.objects.filter(member=idle).exists()
 
@@ -81,9 +92,7 @@ def test_new_thresholds_move_members_now_and_not_in_the_past() -> None:
     up, down = make_member(), make_member()
     buy(up, 1_500, START)
     buy(down, 2_100, START)
-    silver = Tier.objects.get(key="silver")
-    silver.threshold = Decimal(1_500)
-    silver.save(update_fields=["threshold"])
+    TierThreshold.objects.filter(tier__key="silver").update(value=1_500)
     now = START + timedelta(days=30)
     assert recalculate_all(now, everyone=True)["moves"] == 1
     assert history(up) == [("silver", now, "recalculated")]
@@ -93,15 +102,14 @@ def test_new_thresholds_move_members_now_and_not_in_the_past() -> None:
 def test_the_preview_counts_both_directions_and_changes_nothing() -> None:
     for amount in (1_500, 1_500, 2_100, 9_000):
         buy(make_member(), amount, START)
-    ids = dict(Tier.objects.values_list("key", "id"))
     now = START + timedelta(days=1)
-    moves = tiers.preview_moves({ids["silver"]: Decimal(1_000), ids["gold"]: Decimal(10_000)}, now=now)
+    moves = tiers.preview_moves(with_spend(silver=1_000, gold=10_000), now=now)
     assert [(m.from_tier.key, m.to_tier.key, m.members, m.is_upgrade) for m in moves] == [
         ("gold", "silver", 1, False),
         ("bronze", "silver", 2, True),
     ]
-    assert tiers.preview_moves({}, now=now) == []
-    assert Tier.objects.get(key="silver").threshold == 2_000
+    assert tiers.preview_moves(tiers.ladder(), now=now) == []
+    assert TierThreshold.objects.get(tier__key="silver").value == 2_000
 
 
 def test_progress_says_what_is_missing() -> None:
@@ -109,17 +117,17 @@ def test_progress_says_what_is_missing() -> None:
     buy(member, 5_000, START)
     progress = tiers.progress(member.pk, START + timedelta(days=1))
     assert progress.next_tier is not None
-    assert (progress.tier.key, progress.next_tier.key, progress.missing, progress.percent) == (
+    assert (progress.tier.key, progress.next_tier.key, progress.parts[0].missing, progress.percent) == (
         "silver",
         "gold",
-        3_000,
+        Decimal(3_000),
         50,
     )
     buy(member, 20_000, START + timedelta(days=2))
     top = tiers.progress(member.pk, START + timedelta(days=3))
-    assert (top.tier.key, top.next_tier, top.missing, top.percent) == ("platinum", None, 0, 100)
+    assert (top.tier.key, top.next_tier, top.parts, top.percent) == ("platinum", None, (), 100)
     nobody = tiers.progress(make_member().pk, timezone.now())
-    assert (nobody.tier.key, nobody.missing) == ("bronze", 2_000)
+    assert (nobody.tier.key, nobody.parts[0].missing) == ("bronze", Decimal(2_000))
 
 
 def test_a_leap_day_purchase_counts_for_twelve_months_and_not_a_day_less() -> None:

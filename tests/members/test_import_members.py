@@ -101,7 +101,7 @@ def test_a_tier_that_was_only_derived_keeps_nobody_from_being_taken_back(tmp_pat
     run = bring_in("members", written(tmp_path, "id\na1\n"))
     member = Member.objects.get()
     TierStanding.objects.create(
-        member=member, tier=Tier.objects.first(), since=timezone.now(), spend_12m=0, evaluated_at=timezone.now()
+        member=member, tier=Tier.objects.first(), since=timezone.now(), evaluated_at=timezone.now()
     )
     runs.undo(run, user=None)
     assert not Member.objects.exists()
