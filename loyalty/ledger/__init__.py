@@ -4,37 +4,52 @@ Every write locks the account first (several: in member order), carries an idemp
 one entry that explains itself. The database checks the sums at commit (docs/adr/0002).
 """
 
+from loyalty.ledger.balances import Balances, balances_of
 from loyalty.ledger.bulk import STAGING_COLUMNS, post_awards
 from loyalty.ledger.errors import (
     AlreadyReversed,
     InsufficientPoints,
     KeyReused,
     LedgerError,
+    MoreThanAwarded,
     NotReversible,
 )
 from loyalty.ledger.expiry import expire_due
-from loyalty.ledger.posting import available, available_to, award, reverse, spend
+from loyalty.ledger.posting import available, available_to, award, debt_of, spend
+from loyalty.ledger.schedule import prolong, release
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
+from loyalty.ledger.taking import claw_back, reverse
+from loyalty.ledger.transferring import transfer
 from loyalty.ledger.undo import AlreadySpent, BatchPreview, preview_batch, undo_batch
+from loyalty.models import Policy
 
 __all__ = [
     "SPENDING_COLUMNS",
     "STAGING_COLUMNS",
     "AlreadyReversed",
     "AlreadySpent",
+    "Balances",
     "BatchPreview",
     "InsufficientPoints",
     "KeyReused",
     "LedgerError",
+    "MoreThanAwarded",
     "NotReversible",
+    "Policy",
     "available",
     "available_to",
     "award",
+    "balances_of",
+    "claw_back",
+    "debt_of",
     "expire_due",
     "post_awards",
     "post_spends",
     "preview_batch",
+    "prolong",
+    "release",
     "reverse",
     "spend",
+    "transfer",
     "undo_batch",
 ]

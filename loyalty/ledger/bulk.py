@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -42,15 +43,21 @@ STAGING_COLUMNS: Final = """
 def post_awards(cursor: CursorWrapper, staging: str) -> int:
     """Award every row of a temporary table (see :data:`STAGING_COLUMNS`) and return how many were new.
 
-    Per member, entries follow ``occurred_at`` and then ``place``. Rows whose key was posted before are
-    taken out; with other input they raise :class:`~loyalty.ledger.KeyReused`, and nothing is posted.
-    Call it in a transaction; it locks the accounts in member order.
+    Per member, entries follow ``occurred_at`` and then ``place``; the first of them pay what the member
+    owes. Rows whose key was posted before are taken out; with other input they raise
+    :class:`~loyalty.ledger.KeyReused`, and nothing is posted. Call it in a transaction; it locks the
+    accounts in member order.
     """
     table = sql.Identifier(staging)
     lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM {}").format(table))
     _refuse_reused_keys(cursor, table)
+    cursor.execute(render(_PAY_DEBT, table, table))
+    in_debt = cursor.rowcount > 0
     posted = append(cursor, staging)
-    cursor.execute(_INSERT_LOTS)
+    cursor.execute(_INSERT_LOTS, {"zone": settings.TIME_ZONE})
+    if in_debt:
+        cursor.execute(_DRAW_DEBT)
+        cursor.execute(_LESSEN_LOTS)
     return posted
 
 
@@ -183,8 +190,31 @@ SELECT entry_id, member_id, seq, kind, points, balance_after, coalesce(qualifyin
 _INSERT_LOTS: Final = """
 INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, expires_at, idle_months)
 SELECT entry_id, member_id, points, points, CASE WHEN NOT held THEN coalesce(activates_at, occurred_at) END,
-       expires_at, idle_months
+       coalesce(expires_at, ((occurred_at AT TIME ZONE %(zone)s) + make_interval(months => idle_months::int))
+                            AT TIME ZONE %(zone)s), idle_months
   FROM loyalty_posting WHERE points > 0
+"""
+
+# The accounts in debt are few and have an index of their own: where none is, the staged rows are not read.
+_PAY_DEBT: Final = """
+WITH debtor AS MATERIALIZED (SELECT member_id, debt FROM loyalty_account WHERE debt > 0), due AS (
+    SELECT staged.member_id, staged.key, debtor.debt, staged.points,
+           sum(staged.points) OVER (PARTITION BY staged.member_id ORDER BY occurred_at, place
+                                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS given
+      FROM {} AS staged JOIN debtor USING (member_id))
+UPDATE {} AS staged SET debt = -(least(due.debt, due.given) - least(due.debt, due.given - due.points))
+  FROM due WHERE due.key = staged.key AND due.debt > due.given - due.points AND due.points > 0
+"""
+
+_DRAW_DEBT: Final = """
+INSERT INTO loyalty_draw (entry_id, lot_id, points)
+SELECT posting.entry_id, lot.id, -posting.debt
+  FROM loyalty_posting posting JOIN loyalty_lot lot ON lot.entry_id = posting.entry_id WHERE posting.debt < 0
+"""
+
+_LESSEN_LOTS: Final = """
+UPDATE loyalty_lot lot SET remaining = lot.remaining + posting.debt
+  FROM loyalty_posting posting WHERE posting.entry_id = lot.entry_id AND posting.debt < 0
 """
 
 _MOVE_ACCOUNTS: Final = """

@@ -30,5 +30,13 @@ class AlreadyReversed(LedgerError):
         super().__init__(f"entry {entry_id} was reversed before")
 
 
+class MoreThanAwarded(LedgerError):
+    """All clawbacks of an award together would take more than it gave."""
+
+    def __init__(self, award_id: int) -> None:
+        self.award_id = award_id
+        super().__init__(f"award {award_id} did not give that much")
+
+
 class NotReversible(LedgerError):
-    """A reversal itself is not reversed; what it took back is awarded or spent anew."""
+    """A reversal itself is not reversed: what it took back is awarded or spent anew. A transfer is given back."""

@@ -15,6 +15,7 @@ INPUT_HASH_SQL = """sha256(convert_to(concat_ws('|', member_id, kind,
     coalesce(purchase_id::text, ''), coalesce(redemption_id::text, ''), coalesce(rule_version_id::text, ''),
     coalesce(reverses_id::text, ''), award_id,
     CASE WHEN kind = 'clawback' THEN '-' || (explanation->>'asked_qualifying')
+         WHEN kind = 'transfer' THEN explanation->>'member'
          WHEN points = 0 THEN qualifying::text END), 'UTF8'))"""
 
 # The same again for what a redemption takes; the column ``points`` is above 0.
@@ -47,14 +48,16 @@ class Movement:
 
         Times and words are left out: a caller who repeats a request says "now" again, and it is still
         the same request. Of a clawback it is over what was asked for: what it takes depends on what has
-        expired and what was spent by then.
+        expired and what was spent by then. Of a transfer it is also over the other member.
         """
-        points, qualifying = str(self.points), str(self.qualifying) if not self.points else None
+        points, more = str(self.points), str(self.qualifying) if not self.points else None
         if self.kind == Entry.Kind.CLAWBACK:
-            points, qualifying = f"-{self.explanation['asked']}", f"-{self.explanation['asked_qualifying']}"
+            points, more = f"-{self.explanation['asked']}", f"-{self.explanation['asked_qualifying']}"
+        elif self.kind == Entry.Kind.TRANSFER:
+            more = str(self.explanation["member"])
         causes = (self.purchase_id, self.redemption_id, self.rule_version_id, self.reverses_id)
         parts = [self.member_id, self.kind, points, *("" if cause is None else cause for cause in causes)]
-        parts += [part for part in (self.award_id, qualifying) if part is not None]
+        parts += [part for part in (self.award_id, more) if part is not None]
         return hashlib.sha256("|".join(str(part) for part in parts).encode()).digest()
 
     def written_before(self) -> Entry | None:

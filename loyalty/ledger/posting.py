@@ -1,16 +1,17 @@
-"""Posting one entry: award, spend, reverse."""
+"""Posting one entry that gives or takes points: award and spend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet, Sum
-from django.utils import timezone
 
-from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, KeyReused, NotReversible
+from loyalty.ledger.errors import InsufficientPoints, KeyReused
 from loyalty.ledger.movement import Movement
 from loyalty.models import Account, Draw, Entry, Lot, Redemption, RuleVersion
+from loyalty.months import add_months
 from members.models import Purchase
 
 # A lot, and how much to take from it (negative: to give back to it).
@@ -26,42 +27,47 @@ def award(
     explanation: dict[str, Any],
     purchase: Purchase | None = None,
     rule_version: RuleVersion | None = None,
-    expires_at: datetime | None = None,
+    qualifying: int | None = None,
+    counts_at: datetime | None = None,
     activates_at: datetime | None = None,
+    held: bool = False,
+    expires_at: datetime | None = None,
+    idle_months: int | None = None,
     kind: str = Entry.Kind.EARN,
 ) -> Entry:
-    """Give whole points (more than none), usable from ``activates_at`` (empty: from ``occurred_at``).
+    """Give whole points, and ``qualifying`` ones that count for tiers (empty: as many).
 
-    The same key with the same input returns the first entry; with other input it raises
+    Usable from ``activates_at`` (empty: from ``occurred_at``), or once released where they are ``held``.
+    With ``idle_months`` they expire so long after the member's last activity. What the member owes is
+    paid first. The same key with the same input returns the first entry; with other input it raises
     :class:`~loyalty.ledger.KeyReused`.
     """
-    if points <= 0:
+    qualifying = points if qualifying is None else qualifying
+    if points < 0 or not (points or qualifying):
         raise ValueError(f"an award gives points, not {points}")
     movement = Movement(
         member_id=member_id,
         kind=kind,
         points=points,
-        qualifying=points,
+        qualifying=qualifying,
+        counts_at=counts_at,
         key=key,
         occurred_at=occurred_at,
         explanation=explanation,
         purchase_id=purchase.pk if purchase else None,
         rule_version_id=rule_version.pk if rule_version else None,
     )
+    if idle_months and not expires_at:
+        expires_at = add_months(occurred_at, idle_months)
+    lot = Lot(
+        points=points,
+        activates_at=None if held else activates_at or occurred_at,
+        expires_at=expires_at,
+        idle_months=idle_months,
+    )
     with transaction.atomic():
         account = lock(member_id)
-        if before := movement.written_before():
-            return before
-        entry = _write(account, movement)
-        Lot.objects.create(
-            entry=entry,
-            member_id=member_id,
-            points=points,
-            remaining=points,
-            activates_at=activates_at or occurred_at,
-            expires_at=expires_at,
-        )
-        return entry
+        return movement.written_before() or bring(account, movement, lot)
 
 
 def spend(
@@ -73,8 +79,9 @@ def spend(
     explanation: dict[str, Any],
     redemption: Redemption | None = None,
     kind: str = Entry.Kind.REDEEM,
+    lots: Sequence[int] | None = None,
 ) -> Entry:
-    """Take whole points from the lots that expire first, then from the oldest.
+    """Take whole points from the lots that expire first, then from the oldest; or from ``lots`` only, in that order.
 
     Only lots that are active and not expired at ``occurred_at`` count. Raises
     :class:`~loyalty.ledger.InsufficientPoints` and :class:`~loyalty.ledger.KeyReused`.
@@ -94,54 +101,10 @@ def spend(
         account = lock(member_id)
         if before := movement.written_before():
             return before
-        portions = _portions(usable_lots(member_id, occurred_at), points)
-        entry = _write(account, movement)
-        _draw(entry, portions)
+        portions = all_of(points, chosen_lots(member_id, occurred_at, lots))
+        entry = write(account, movement)
+        draw(entry, portions)
         return entry
-
-
-def reverse(
-    entry: Entry,
-    *,
-    explanation: dict[str, Any],
-    occurred_at: datetime | None = None,
-    key: str | None = None,
-) -> Entry:
-    """Take an entry back by a second one; at most once, and never twice for the same key.
-
-    Points that the entry took go back to the lots they came from, with the expiry they had. Points
-    that it brought are taken from its own lot first, then from the lots that expire first; where the
-    member has fewer left it raises :class:`~loyalty.ledger.InsufficientPoints`.
-    """
-    if entry.kind == Entry.Kind.REVERSE:
-        raise NotReversible
-    movement = Movement(
-        member_id=entry.member_id,
-        kind=Entry.Kind.REVERSE,
-        points=-entry.points,
-        qualifying=-entry.qualifying,
-        counts_at=(entry.counts_at or entry.occurred_at) if entry.qualifying else None,
-        key=key or f"reverse:{entry.pk}",
-        occurred_at=occurred_at or timezone.now(),
-        explanation=explanation,
-        purchase_id=entry.purchase_id,
-        redemption_id=entry.redemption_id,
-        rule_version_id=entry.rule_version_id,
-        reverses_id=entry.pk,
-    )
-    with transaction.atomic():
-        account = lock(entry.member_id)
-        if before := movement.written_before():
-            return before
-        if Entry.objects.filter(reverses=entry).exists():
-            raise AlreadyReversed(entry.pk)
-        if entry.points < 0:
-            portions = [(draw.lot, -draw.points) for draw in Draw.objects.filter(entry=entry).select_related("lot")]
-        else:
-            portions = _portions(_own_lot_first(entry), entry.points)
-        reversal = _write(account, movement)
-        _draw(reversal, portions)
-        return reversal
 
 
 def lock(member_id: int) -> Account:
@@ -163,6 +126,15 @@ def usable_lots(member_id: int, at: datetime) -> QuerySet[Lot]:
     )
 
 
+def chosen_lots(member_id: int, at: datetime, chosen: Sequence[int] | None) -> Iterable[Lot]:
+    """The usable lots, or those of them that were chosen, in the order of the choice."""
+    usable = usable_lots(member_id, at)
+    if chosen is None:
+        return usable
+    by_id = {lot.pk: lot for lot in usable.filter(pk__in=chosen)}
+    return [by_id[pk] for pk in dict.fromkeys(chosen) if pk in by_id]
+
+
 def available(member_id: int, at: datetime) -> int:
     """The points that a member can spend at a moment."""
     return usable_lots(member_id, at).aggregate(points=Sum("remaining"))["points"] or 0
@@ -175,31 +147,46 @@ def available_to(member_ids: Iterable[int], at: datetime) -> dict[int, int]:
     return dict(lots.values_list("member_id").annotate(points=Sum("remaining")))
 
 
-def _own_lot_first(entry: Entry) -> list[Lot]:
-    lots = Lot.objects.filter(member_id=entry.member_id)
-    others = lots.filter(remaining__gt=0).exclude(entry=entry)
-    # Read anew: what the entry object remembers of its lot may be from before the account was locked.
-    return [lots.get(entry=entry), *others.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id")]
+def debt_of(member_id: int) -> int:
+    """The points that a member owes."""
+    return Account.objects.filter(member_id=member_id).values_list("debt", flat=True).first() or 0
 
 
-def _portions(lots: Iterable[Lot], points: int) -> list[Portion]:
-    """How much to take from each lot, in the order given, to come to ``points``."""
+def portions_of(points: int, lots: Iterable[Lot]) -> tuple[list[Portion], int]:
+    """How much to take from each lot, in the order given, to come to ``points``; and how much is missing."""
     portions: list[Portion] = []
     missing = points
     for lot in lots:
         if not missing:
             break
-        taken = min(lot.remaining, missing)
-        if taken:
+        if taken := min(lot.remaining, missing):
             portions.append((lot, taken))
             missing -= taken
+    return portions, missing
+
+
+def all_of(points: int, lots: Iterable[Lot]) -> list[Portion]:
+    """The same where nothing may be missing. Raises :class:`~loyalty.ledger.InsufficientPoints`."""
+    portions, missing = portions_of(points, lots)
     if missing:
         raise InsufficientPoints(available=points - missing, needed=points)
     return portions
 
 
-def _write(account: Account, movement: Movement) -> Entry:
-    """Append the entry and move the account. The account is locked."""
+def bring(account: Account, movement: Movement, lot: Lot) -> Entry:
+    """Write an entry that gives points, with its lot; what the member owes is paid out of that lot."""
+    paid = min(account.debt, movement.points)
+    entry = write(account, replace(movement, debt=-paid))
+    if movement.points:
+        lot.entry, lot.member_id, lot.remaining = entry, entry.member_id, lot.points
+        lot.save(force_insert=True)
+    if paid:
+        draw(entry, [(lot, paid)])
+    return entry
+
+
+def write(account: Account, movement: Movement) -> Entry:
+    """Append the entry and move the account, which is locked; ``account`` is brought up to date."""
     try:
         entry = Entry.objects.create(
             member_id=movement.member_id,
@@ -226,11 +213,12 @@ def _write(account: Account, movement: Movement) -> Entry:
         if "idempotency_key" in str(error):
             raise KeyReused(movement.key) from error
         raise
-    Account.objects.filter(pk=account.pk).update(balance=entry.balance_after, debt=entry.debt_after, version=entry.seq)
+    account.balance, account.debt, account.version = entry.balance_after, entry.debt_after, entry.seq
+    Account.objects.filter(pk=account.pk).update(balance=account.balance, debt=account.debt, version=account.version)
     return entry
 
 
-def _draw(entry: Entry, portions: list[Portion]) -> None:
+def draw(entry: Entry, portions: list[Portion]) -> None:
     """Move points between an entry and lots. The account is locked, and so are its lots by that."""
     Draw.objects.bulk_create(Draw(entry=entry, lot=lot, points=points) for lot, points in portions)
     for lot, points in portions:

@@ -1,0 +1,253 @@
+"""Taking points back: a whole entry by its reversal, a part of an award by a clawback (docs/adr/0008)."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, F, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, MoreThanAwarded, NotReversible
+from loyalty.ledger.expiry import expire_members
+from loyalty.ledger.movement import Movement
+from loyalty.ledger.posting import Portion, award, draw, lock, portions_of, write
+from loyalty.models import Account, Draw, Entry, Lot, Policy
+
+
+def reverse(
+    entry: Entry,
+    *,
+    explanation: dict[str, Any],
+    policy: str = Policy.REFUSE,
+    grace_until: datetime | None = None,
+    occurred_at: datetime | None = None,
+    key: str | None = None,
+) -> Entry:
+    """Take an entry back by a second one; at most once, and never twice for the same key.
+
+    Points that the entry took first pay what the member owes, then go back to the lots they came from. Where
+    a lot has expired meanwhile they become a lot of their own that expires at ``grace_until`` (empty: they
+    go back to that lot, and expire with it).
+
+    Points that it brought are taken from its own lot first, then from the lots that expire first. What was
+    taken of them before (clawbacks, expiry) comes back first, so that nothing is taken twice. What is
+    missing then ``policy`` decides: :class:`~loyalty.ledger.InsufficientPoints`, let go, or debt.
+
+    Raises :class:`~loyalty.ledger.AlreadyReversed`, and :class:`~loyalty.ledger.NotReversible` for a
+    reversal and for a transfer (which is transferred back).
+    """
+    if entry.kind in (Entry.Kind.REVERSE, Entry.Kind.TRANSFER):
+        raise NotReversible
+    movement = _reversal(entry, explanation, occurred_at or timezone.now(), key)
+    with transaction.atomic():
+        account = lock(entry.member_id)
+        if before := movement.written_before():
+            return before
+        if Entry.objects.filter(reverses=entry).exists():
+            raise AlreadyReversed(entry.pk)
+        if entry.points < 0 or entry.kind == Entry.Kind.CLAWBACK:
+            return _give_back(account, entry, movement, grace_until)
+        _expire(account, movement.occurred_at)
+        _restore(account, entry, movement)
+        portions, missing = portions_of(entry.points, _own_lot_first(entry, movement.occurred_at))
+        reversal = _take(account, movement, portions, missing, policy)
+        if missing and policy == Policy.TAKE:
+            _let_go(reversal, missing)
+        return reversal
+
+
+def claw_back(
+    award: Entry,
+    *,
+    points: int,
+    qualifying: int,
+    key: str,
+    policy: str,
+    occurred_at: datetime,
+    explanation: dict[str, Any],
+    refund_id: int | None = None,
+) -> Entry | None:
+    """Take a part of an award back; all parts together never come to more than the award.
+
+    Points of the award that have expired are gone already and not taken a second time: the member gives
+    back only what exceeds them. ``policy`` decides what happens to points that are spent. The entry says
+    what was asked for, what had expired of it and what was let go; it may come to nothing. None where
+    nothing is asked for. The same key with the same input returns the first entry.
+
+    Raises :class:`~loyalty.ledger.MoreThanAwarded`, :class:`~loyalty.ledger.AlreadyReversed`,
+    :class:`~loyalty.ledger.InsufficientPoints` and :class:`~loyalty.ledger.KeyReused`.
+    """
+    if points < 0 or qualifying < 0:
+        raise ValueError(f"a clawback takes points, not {points} and {qualifying}")
+    if not points and not qualifying:
+        return None
+    told = explanation | {"asked": points, "asked_qualifying": qualifying}
+    if refund_id is not None:
+        told["refund"] = refund_id
+    movement = Movement(
+        member_id=award.member_id,
+        kind=Entry.Kind.CLAWBACK,
+        points=0,
+        qualifying=-qualifying,
+        counts_at=_counted_at(award),
+        key=key,
+        occurred_at=occurred_at,
+        explanation=told,
+        purchase_id=award.purchase_id,
+        rule_version_id=award.rule_version_id,
+        award_id=award.pk,
+    )
+    with transaction.atomic():
+        account = lock(award.member_id)
+        if before := movement.written_before():
+            return before
+        if Entry.objects.filter(reverses=award).exists():
+            raise AlreadyReversed(award.pk)
+        _expire(account, occurred_at)
+        due = _due(award, points, qualifying)
+        portions, missing = portions_of(due, _own_lot_first(award, occurred_at))
+        taken = due - missing if policy == Policy.TAKE else due
+        if due < points:
+            told["expired"] = points - due
+        if taken < due:
+            told["let_go"] = due - taken
+        return _take(account, replace(movement, points=-taken, explanation=told), portions, missing, policy)
+
+
+def _counted_at(entry: Entry) -> datetime | None:
+    """When the qualifying points of an entry count, for the one that takes them back."""
+    return (entry.counts_at or entry.occurred_at) if entry.qualifying else None
+
+
+def _reversal(entry: Entry, explanation: dict[str, Any], at: datetime, key: str | None = None) -> Movement:
+    return Movement(
+        member_id=entry.member_id,
+        kind=Entry.Kind.REVERSE,
+        points=-entry.points,
+        qualifying=-entry.qualifying,
+        counts_at=_counted_at(entry),
+        key=key or f"reverse:{entry.pk}",
+        occurred_at=at,
+        explanation=explanation,
+        purchase_id=entry.purchase_id,
+        redemption_id=entry.redemption_id,
+        rule_version_id=entry.rule_version_id,
+        reverses_id=entry.pk,
+    )
+
+
+def _expire(account: Account, at: datetime) -> None:
+    """Take out what has expired by now: it is not there to be taken back."""
+    if not Lot.objects.filter(member_id=account.pk, remaining__gt=0, expires_at__lte=at).exists():
+        return
+    with connection.cursor() as cursor:
+        expire_members(cursor, [account.pk], at)
+    account.refresh_from_db()
+
+
+def standing_parts(entry_ids: list[int]) -> list[Entry]:
+    """The clawbacks of these awards that were not taken back themselves."""
+    parts = Entry.objects.filter(award__in=entry_ids, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
+    return list(parts.order_by("member_id", "seq"))
+
+
+def _restore(account: Account, entry: Entry, movement: Movement) -> None:
+    """Give back what was taken of an award before, so that the whole of it can be taken once."""
+    for part in standing_parts([entry.pk]):
+        _give_back(account, part, _reversal(part, movement.explanation, movement.occurred_at), None)
+    expiries = Entry.objects.filter(draws__lot__entry=entry, kind=Entry.Kind.EXPIRE, reversed_by__isnull=True)
+    for expiry in expiries.order_by("seq"):
+        # Into its own lot whatever the member owes: the reversal takes it from there at once.
+        reversal = write(account, _reversal(expiry, movement.explanation, movement.occurred_at))
+        draw(reversal, [(each.lot, -each.points) for each in expiry.draws.select_related("lot")])
+
+
+def _give_back(account: Account, entry: Entry, movement: Movement, grace_until: datetime | None) -> Entry:
+    """Reverse an entry that took points: they pay what is owed, and the rest goes back to lots."""
+    paid = min(account.debt, movement.points)
+    rest = movement.points - paid
+    draws = Draw.objects.filter(entry=entry, points__gt=0).select_related("lot")
+    portions: list[Portion] = []
+    own = 0
+    for each in draws.order_by(F("lot__expires_at").desc(nulls_first=True), "-lot_id"):
+        if back := min(each.points, rest):
+            rest -= back
+            if grace_until and each.lot.expires_at and each.lot.expires_at <= movement.occurred_at:
+                own += back
+            else:
+                portions.append((each.lot, -back))
+    reversal = write(account, replace(movement, debt=-paid))
+    draw(reversal, portions)
+    # What is left was debt, and is paid: there is no lot that it came from.
+    if own or rest:
+        Lot.objects.create(
+            entry=reversal,
+            member_id=entry.member_id,
+            points=own + rest,
+            remaining=own + rest,
+            activates_at=movement.occurred_at,
+            expires_at=_expiry_of_own(entry, movement.occurred_at, grace_until),
+        )
+    return reversal
+
+
+def _expiry_of_own(entry: Entry, at: datetime, grace_until: datetime | None) -> datetime | None:
+    """When points expire that come back as a lot of their own: with the award's, or when the grace ends."""
+    award_lot = Lot.objects.filter(entry=entry.award_id).first() if entry.award_id else None
+    if award_lot and (award_lot.expires_at is None or award_lot.expires_at > at):
+        return award_lot.expires_at
+    return grace_until or (award_lot.expires_at if award_lot else None)
+
+
+def _own_lot_first(entry: Entry, at: datetime) -> list[Lot]:
+    """What can be taken back: of the award's own lot, of what can be spent, and of what is still pending."""
+    lots = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0)
+    ordered = list(lots.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id"))
+    return sorted(
+        ordered,
+        key=lambda lot: (lot.entry_id != entry.pk, lot.activates_at is None or lot.activates_at > at),
+    )
+
+
+def _take(account: Account, movement: Movement, portions: list[Portion], missing: int, policy: str) -> Entry:
+    """Write an entry that takes points back; what is missing becomes debt, if it may."""
+    if missing and policy == Policy.REFUSE:
+        there = sum(points for _lot, points in portions)
+        raise InsufficientPoints(available=there, needed=there + missing)
+    owed = -movement.points - sum(points for _lot, points in portions)
+    entry = write(account, replace(movement, debt=owed))
+    draw(entry, portions)
+    return entry
+
+
+def _let_go(reversal: Entry, points: int) -> None:
+    """Forgive what a reversal, which is always of the whole entry, could not take."""
+    award(
+        member_id=reversal.member_id,
+        points=points,
+        qualifying=0,
+        key=f"let-go:{reversal.pk}",
+        occurred_at=reversal.occurred_at,
+        explanation={"let_go": points, "reversal": reversal.pk},
+        kind=Entry.Kind.ADJUST,
+    )
+
+
+def _due(award: Entry, points: int, qualifying: int) -> int:
+    """How much of ``points`` is still to be taken: what expired of the award counts as given back."""
+    parts = Entry.objects.filter(award=award, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
+    told = parts.annotate(
+        asked=Cast(KT("explanation__asked"), BigIntegerField()),
+        let_go=Cast(KT("explanation__let_go"), BigIntegerField()),
+    )
+    before = told.aggregate(Sum("asked"), Sum("let_go"), taken=Sum("points"), counted=Sum("qualifying"))
+    asked, counted = before["asked__sum"] or 0, -(before["counted"] or 0)
+    if asked + points > award.points or counted + qualifying > award.qualifying:
+        raise MoreThanAwarded(award.pk)
+    drawn = Draw.objects.filter(lot__entry=award, entry__kind=Entry.Kind.EXPIRE, entry__reversed_by__isnull=True)
+    expired = drawn.aggregate(points=Sum("points"))["points"] or 0
+    settled = -(before["taken"] or 0) + (before["let_go__sum"] or 0)
+    return max(min(asked + points - expired - settled, points), 0)
