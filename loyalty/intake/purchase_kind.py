@@ -12,6 +12,7 @@ from psycopg import sql
 from loyalty import ledger, tiers
 from loyalty.intake.earning import earn_for_bought
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
+from loyalty.programme import settings_now
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused
 from members.models import ImportRun
@@ -138,24 +139,33 @@ class PurchaseKind(ImportKind):
         return Counts(added=added, notes=notes)
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
-        """What goes, and whether members have spent points that they would have to give back."""
+        """What goes, and what becomes of points that members have spent."""
         _select_bought(cursor, run_id)
         cursor.execute("SELECT count(*) FROM loyalty_bought")
         purchases = (cursor.fetchone() or (0,))[0]
         batch = ledger.preview_batch(cursor, "loyalty_batch")
+        removes = [
+            (_("purchases are removed"), purchases),
+            (_("points are taken back"), batch.points),
+            (_("members lose points"), batch.members),
+        ]
         obstacles = []
-        if batch.spent_members:
+        if batch.spent:
+            removes.append((_("of these points are spent already"), batch.spent))
+        if batch.spent_members and settings_now().clawback_policy == ledger.Policy.REFUSE:
             numbers = _member_numbers(cursor, [member for member, _lacking in batch.short])
             words = gettext("members have spent points of this import, so it cannot be taken back (%(numbers)s …)")
             obstacles.append((words % {"numbers": ", ".join(numbers[:5])}, batch.spent_members))
-        return UndoPreview(
-            removes=[
-                (_("purchases are removed"), purchases),
-                (_("points are taken back"), batch.points),
-                (_("members lose points"), batch.members),
-            ],
-            obstacles=obstacles,
-        )
+        elif batch.spent_members:
+            in_debt = settings_now().clawback_policy == ledger.Policy.DEBT
+            removes.append((_("members hold too few points to give them back"), batch.spent_members))
+            removes.append(
+                (
+                    _("points are owed, and later earnings pay for them") if in_debt else _("points are let go"),
+                    batch.debt,
+                )
+            )
+        return UndoPreview(removes=removes, obstacles=obstacles)
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""
@@ -163,7 +173,10 @@ class PurchaseKind(ImportKind):
         file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
         try:
             reversed_entries = ledger.undo_batch(
-                cursor, "loyalty_batch", explanation={"reason": "import_undone", "run": run_id, "file": file_name}
+                cursor,
+                "loyalty_batch",
+                explanation={"reason": "import_undone", "run": run_id, "file": file_name},
+                policy=settings_now().clawback_policy,
             )
         except ledger.AlreadySpent as refusal:
             raise Refused(

@@ -8,8 +8,11 @@ from django.utils import timezone
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from loyalty.ledger.bulk import append, lock_accounts, render, stage
+from loyalty.ledger.bulk import append, lock_accounts, post_awards, render, stage
 from loyalty.ledger.errors import LedgerError
+from loyalty.ledger.expiry import expire_members
+from loyalty.ledger.taking import reverse, standing_parts
+from loyalty.models import Policy
 
 
 class AlreadySpent(LedgerError):
@@ -22,59 +25,82 @@ class AlreadySpent(LedgerError):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPreview:
-    """What taking a batch back would do. ``short`` lists the first members who lack points, and how many."""
+    """What taking a batch back would do. Points and members are counts.
+
+    ``spent`` is what the batch gave and is no longer in its own lots; ``spent_members`` hold too little in
+    all their lots together, by ``debt`` points. ``short`` lists the first of them, and how many they lack.
+    """
 
     entries: int
     points: int
     members: int
+    spent: int
     spent_members: int
+    debt: int
     short: list[tuple[int, int]]
 
 
 def preview_batch(cursor: CursorWrapper, batch: str) -> BatchPreview:
-    """Count what :func:`undo_batch` would do with a temporary table of ``entry_id``. Writes nothing."""
-    cursor.execute(render(_COUNT, sql.Identifier(batch)))
-    entries, points, members = cursor.fetchone()
-    cursor.execute(render(_SHORT, sql.Identifier(batch)))
-    short = cursor.fetchall()
+    """Count what :func:`undo_batch` would do with a temporary table of ``entry_id``.
+
+    Leaves what it means for each member in the temporary table ``loyalty_undo_plan``; writes nothing.
+    """
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_undo_plan")
+    cursor.execute(render(_PLAN, sql.Identifier(batch), sql.Identifier(batch)), {"now": timezone.now()})
+    cursor.execute(_TOTALS)
+    entries, points, members, spent, spent_members, debt = map(int, cursor.fetchone())
+    cursor.execute(_SHORT)
     return BatchPreview(
         entries=entries,
-        points=int(points),
+        points=points,
         members=members,
-        spent_members=short[0][2] if short else 0,
-        short=[(member, int(lacking)) for member, lacking, _ in short],
+        spent=spent,
+        spent_members=spent_members,
+        debt=debt,
+        short=[(member, int(lacking)) for member, lacking in cursor.fetchall()],
     )
 
 
-def undo_batch(cursor: CursorWrapper, batch: str, *, explanation: dict[str, Any]) -> int:
+def undo_batch(cursor: CursorWrapper, batch: str, *, explanation: dict[str, Any], policy: str = Policy.REFUSE) -> int:
     """Reverse the awards of a temporary table of ``entry_id``; returns how many were reversed.
 
-    Each is taken from its own lot first and then from the lots that expire first; a lot that expired
-    meanwhile gets its points back first. Awards that were reversed before are passed over. Raises
+    What was taken of them before (clawbacks, expiry) comes back first. Then each is taken from its own lot
+    and from those that expire first; what is missing ``policy`` decides, as for
+    :func:`~loyalty.ledger.reverse`. Awards that were reversed before are passed over. Raises
     :class:`AlreadySpent` with nothing done. Call it in a transaction.
     """
     batch_table = sql.Identifier(batch)
-    lock_accounts(
-        cursor,
-        sql.SQL("SELECT DISTINCT member_id FROM loyalty_entry JOIN {} AS batch ON batch.entry_id = id").format(
-            batch_table
-        ),
-    )
+    members = sql.SQL("SELECT DISTINCT member_id FROM loyalty_entry JOIN {} AS batch ON batch.entry_id = id")
+    lock_accounts(cursor, members.format(batch_table))
     preview = preview_batch(cursor, batch)
-    if preview.spent_members:
+    if preview.spent_members and policy == Policy.REFUSE:
         raise AlreadySpent(preview.spent_members)
-    params: dict[str, Any] = {"now": timezone.now(), "explanation": Jsonb(explanation)}
-    _give_back_expired(cursor, batch_table, params)
+    now = timezone.now()
+    params: dict[str, Any] = {"now": now, "explanation": Jsonb(explanation)}
+    _restore(cursor, batch_table, params, explanation)
     stage(cursor, "loyalty_undoing")
     cursor.execute(render(_STAGE_AWARDS, batch_table), params)
     undone: int = cursor.rowcount
+    if preview.spent_members:
+        cursor.execute(_OWE_WHAT_IS_MISSING)
     append(cursor, "loyalty_undoing")
-    cursor.execute(_DRAW_FROM_LOTS)
+    cursor.execute(_DRAW_FROM_LOTS, params)
     cursor.execute(_MOVE_LOTS)
+    if preview.spent_members and policy == Policy.TAKE:
+        stage(cursor, "loyalty_letting_go")
+        cursor.execute(_STAGE_LET_GO, params)
+        post_awards(cursor, "loyalty_letting_go")
     return undone
 
 
-def _give_back_expired(cursor: CursorWrapper, batch: sql.Identifier, params: dict[str, Any]) -> None:
+def _restore(cursor: CursorWrapper, batch: sql.Identifier, params: dict[str, Any], explanation: dict[str, Any]) -> None:
+    """Give back what was taken of these awards before, by clawbacks one by one and by expiry in one go."""
+    cursor.execute(_MEMBERS_DUE, params)
+    if due := [row[0] for row in cursor.fetchall()]:
+        expire_members(cursor, due, params["now"])
+    cursor.execute(render(_WITH_PARTS, batch))
+    for part in standing_parts([row[0] for row in cursor.fetchall()]):
+        reverse(part, explanation=explanation, occurred_at=params["now"])
     stage(cursor, "loyalty_undoing")
     cursor.execute(render(_STAGE_EXPIRIES, batch), params)
     if cursor.rowcount:
@@ -87,27 +113,56 @@ def _give_back_expired(cursor: CursorWrapper, batch: sql.Identifier, params: dic
 
 _NOT_REVERSED: Final = "NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)"
 
-_COUNT: Final = f"""
-SELECT count(*), coalesce(sum(points), 0), count(DISTINCT member_id)
-  FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id WHERE {_NOT_REVERSED}
+# What the batch gave, against what is in lots then: all that has not expired, and what was taken of the batch before
+# by expiry and by clawbacks, which come back first (and first pay what is owed: who owes holds no points).
+_PLAN: Final = f"""
+CREATE TEMPORARY TABLE loyalty_undo_plan ON COMMIT DROP AS
+WITH given AS (
+    SELECT entry.member_id, entry.points, coalesce(lot.remaining, 0) AS remaining, lot.id AS lot_id,
+           coalesce((SELECT sum(draw.points)
+                       FROM loyalty_draw draw JOIN loyalty_entry expiry ON expiry.id = draw.entry_id
+                      WHERE draw.lot_id = lot.id AND expiry.kind = 'expire'
+                        AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = expiry.id)), 0) AS expired,
+           coalesce((SELECT -sum(part.points) FROM loyalty_entry part
+                      WHERE part.award_id = entry.id AND part.kind = 'clawback'
+                        AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = part.id)), 0) AS clawed
+      FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
+      LEFT JOIN loyalty_lot lot ON lot.entry_id = entry.id
+     WHERE {_NOT_REVERSED}
+), wanted AS (
+    SELECT member_id, count(*) AS entries, sum(points) AS points, sum(expired) AS expired, sum(clawed) AS clawed,
+           sum(greatest(points - remaining - expired - clawed, 0)) AS spent
+      FROM given GROUP BY member_id
+), held AS (
+    SELECT lot.member_id, sum(lot.remaining) AS points
+      FROM loyalty_lot lot JOIN wanted USING (member_id)
+     WHERE lot.remaining > 0 AND (lot.expires_at IS NULL OR lot.expires_at > %(now)s
+                                  OR lot.entry_id IN (SELECT entry_id FROM {{}}))
+     GROUP BY lot.member_id
+)
+SELECT member_id, entries, wanted.points - wanted.clawed AS points, spent,
+       greatest(wanted.points - coalesce(held.points, 0) - expired - greatest(clawed - account.debt, 0), 0) AS lacking
+  FROM wanted JOIN loyalty_account account USING (member_id) LEFT JOIN held USING (member_id)
 """  # noqa: S608
 
-# What the batch gave, less what of it expired (which is given back first), against the balance.
-_SHORT: Final = f"""
-WITH wanted AS (
-    SELECT entry.member_id,
-           sum(entry.points - coalesce((
-               SELECT sum(draw.points) FROM loyalty_draw draw JOIN loyalty_entry expiry ON expiry.id = draw.entry_id
-                WHERE draw.lot_id = lot.id AND expiry.kind = 'expire'
-                  AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = expiry.id)), 0)) AS points
-      FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
-      JOIN loyalty_lot lot ON lot.entry_id = entry.id
-     WHERE {_NOT_REVERSED} GROUP BY entry.member_id
-)
-SELECT member_id, wanted.points - account.balance, count(*) OVER ()
-  FROM wanted JOIN loyalty_account account USING (member_id)
- WHERE wanted.points > account.balance ORDER BY 2 DESC, 1 LIMIT 20
-"""  # noqa: S608
+_TOTALS: Final = """
+SELECT coalesce(sum(entries), 0), coalesce(sum(points), 0), count(*), coalesce(sum(spent), 0),
+       count(*) FILTER (WHERE lacking > 0), coalesce(sum(lacking), 0) FROM loyalty_undo_plan
+"""
+
+_SHORT: Final = """
+SELECT member_id, lacking FROM loyalty_undo_plan WHERE lacking > 0 ORDER BY lacking DESC, member_id LIMIT 20
+"""
+
+_MEMBERS_DUE: Final = """
+SELECT DISTINCT member_id FROM loyalty_lot JOIN loyalty_undo_plan USING (member_id)
+ WHERE remaining > 0 AND expires_at <= %(now)s ORDER BY member_id
+"""
+
+_WITH_PARTS: Final = """
+SELECT DISTINCT part.award_id FROM {} AS batch JOIN loyalty_entry part ON part.award_id = batch.entry_id
+ WHERE part.kind = 'clawback'
+"""
 
 _STAGE_EXPIRIES: Final = """
 INSERT INTO loyalty_undoing (member_id, kind, points, qualifying, key, occurred_at, reverses_id, lot_id, explanation,
@@ -127,9 +182,37 @@ SELECT entry.member_id, 'reverse', -entry.points, -entry.qualifying, coalesce(en
        'reverse:' || entry.id, %(now)s, entry.purchase_id, entry.rule_version_id, entry.id, lot.id, %(explanation)s,
        entry.seq
   FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
-  JOIN loyalty_lot lot ON lot.entry_id = entry.id
+  LEFT JOIN loyalty_lot lot ON lot.entry_id = entry.id
  WHERE {_NOT_REVERSED}
 """  # noqa: S608
+
+# The debt comes with the awards for which the member's lots last no more, in the order in which those are drawn.
+_OWE_WHAT_IS_MISSING: Final = """
+WITH own AS (
+    SELECT staged.member_id, staged.place, staged.key, -staged.points - coalesce(lot.remaining, 0) AS lacking
+      FROM loyalty_undoing staged JOIN loyalty_undo_plan plan ON plan.member_id = staged.member_id AND plan.lacking > 0
+      LEFT JOIN loyalty_lot lot ON lot.id = staged.lot_id
+), demand AS (
+    SELECT own.*, sum(lacking) OVER (PARTITION BY member_id ORDER BY place) AS stop FROM own
+), supply AS (
+    SELECT lot.member_id, sum(lot.remaining) AS points
+      FROM loyalty_lot lot JOIN loyalty_undo_plan plan ON plan.member_id = lot.member_id AND plan.lacking > 0
+     WHERE lot.remaining > 0 AND NOT EXISTS (SELECT FROM loyalty_undoing staged WHERE staged.lot_id = lot.id)
+     GROUP BY lot.member_id
+)
+UPDATE loyalty_undoing staged
+   SET debt = greatest(demand.stop - coalesce(supply.points, 0), 0)
+            - greatest(demand.stop - demand.lacking - coalesce(supply.points, 0), 0)
+  FROM demand LEFT JOIN supply ON supply.member_id = demand.member_id
+ WHERE staged.key = demand.key
+"""
+
+_STAGE_LET_GO: Final = """
+INSERT INTO loyalty_letting_go (member_id, kind, points, qualifying, key, occurred_at, explanation, place)
+SELECT member_id, 'adjust', debt, 0, 'let-go:' || entry_id, %(now)s,
+       jsonb_build_object('let_go', debt, 'reversal', entry_id), seq
+  FROM loyalty_posting WHERE debt > 0
+"""
 
 # Each award takes what its own lot still has. What is lacking, added up award by award, is laid over
 # what the member's other lots have, added up lot by lot in the order of spending: where the two
@@ -150,7 +233,8 @@ WITH own AS (
       FROM loyalty_lot lot
      WHERE lot.remaining > 0 AND lot.member_id IN (SELECT member_id FROM demand)
        AND NOT EXISTS (SELECT FROM loyalty_posting posting WHERE posting.lot_id = lot.id)
-    WINDOW in_order AS (PARTITION BY lot.member_id ORDER BY lot.expires_at NULLS LAST, lot.activates_at, lot.id)
+    WINDOW in_order AS (PARTITION BY lot.member_id ORDER BY (lot.activates_at > %(now)s) IS NOT FALSE,
+                        lot.expires_at NULLS LAST, lot.activates_at, lot.id)
 )
 SELECT entry_id, lot_id, remaining FROM own WHERE remaining > 0
 UNION ALL

@@ -16,7 +16,7 @@ from hypothesis.extra.django import TestCase
 
 from loyalty import ledger, programme, verify
 from loyalty.intake import LiesInTheFuture, PurchaseDiffers, RateMissing, record_purchase
-from loyalty.models import Account, Entry, Lot, TierChange, TierStanding
+from loyalty.models import Account, Entry, Lot, ProgrammeSettings, TierChange, TierStanding
 from members.importing import runs
 from members.importing.options import Options
 from members.models import Member, Purchase
@@ -162,11 +162,18 @@ def test_an_undo_takes_points_that_are_spent_from_other_lots_or_is_refused(tmp_p
         runs.undo(second, user=None)
         assert sorted(Lot.objects.values_list("remaining", flat=True)) == [0, 20, 100]
         ledger.spend(member_id=member.pk, points=70, key="t", occurred_at=NOW, explanation={})
+        ProgrammeSettings.objects.update_or_create(pk=1, defaults={"clawback_policy": "refuse"})
         words, count = runs.preview_undo(third).obstacles[0]
         assert (count, "M-1" in str(words)) == (1, True)
         with pytest.raises(runs.Refused, match="1 members have spent"):
             runs.undo(third, user=None)
         assert Account.objects.get(member=member).balance == 50
+        prove()
+        ProgrammeSettings.objects.update(clawback_policy="debt")
+        told = {str(words): count for words, count in runs.preview_undo(third).removes}
+        assert told["points are owed, and later earnings pay for them"] == 50
+        runs.undo(third, user=None)
+        assert Account.objects.get(member=member).debt == 50
         prove()
 
 
