@@ -8,6 +8,8 @@ A room declares its facts and registers them in its ``apps.py``::
         phrases={"in": _("are %(value)s"), "not_in": _("are not %(value)s")},
     ))
 
+A fact of a single event, with no SQL over members, belongs to a :class:`Vocabulary` of its own.
+
 SQL is text with ``%s`` for its parameters, over ``members_member m``; nothing that a person typed ever
 becomes part of the text.
 """
@@ -215,7 +217,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One thing that is known about members.
+    """One thing that is known about members, or about an event.
 
     ``phrases`` says the condition as it follows "members who", by operator (``yes`` and ``no`` for
     booleans), with ``%(value)s``, for ``between`` ``%(low)s`` and ``%(high)s``, and the parameter under
@@ -227,7 +229,7 @@ class Fact:
     group: Text
     label: Text
     type: FactType
-    sql: str | Source
+    sql: str | Source | None = None
     operators: Sequence[str] | None = None
     unit: Text = ""
     choices: Callable[[], Sequence[Choice]] | None = None
@@ -239,7 +241,9 @@ class Fact:
 
     @property
     def source(self) -> Source:
-        """The SQL behind it; plain text is an expression over ``m``."""
+        """The SQL behind it; plain text is an expression over ``m``. Raises LookupError where there is none."""
+        if self.sql is None:
+            raise LookupError(f"{self.key} is a fact of an event: it has no SQL over members")
         return Scalar(self.sql) if isinstance(self.sql, str) else self.sql
 
     @property
@@ -263,19 +267,25 @@ def programme_zone() -> str:
     return str(settings.TIME_ZONE)
 
 
-_facts: dict[str, Fact] = {}
+class Vocabulary:
+    """What a tree may ask for: facts by key, in the order of registration."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Fact] = {}
+
+    def register(self, fact: Fact) -> None:
+        """Make a fact known under its key. Registering one again replaces it."""
+        self._facts[fact.key] = fact
+
+    def find(self, key: str) -> Fact | None:
+        """The fact of this key, or None."""
+        return self._facts.get(key)
+
+    def all_facts(self) -> list[Fact]:
+        """Every fact, in the order of registration."""
+        return list(self._facts.values())
 
 
-def register(fact: Fact) -> None:
-    """Make a fact known under its key. Registering one again replaces it."""
-    _facts[fact.key] = fact
-
-
-def find(key: str) -> Fact | None:
-    """The fact of this key, or None."""
-    return _facts.get(key)
-
-
-def all_facts() -> list[Fact]:
-    """Every fact, in the order of registration."""
-    return list(_facts.values())
+# What can be asked of members. Events have vocabularies of their own (``loyalty/rules/facts.py``).
+MEMBERS = Vocabulary()
+register, find, all_facts = MEMBERS.register, MEMBERS.find, MEMBERS.all_facts

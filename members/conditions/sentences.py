@@ -28,6 +28,10 @@ FALLBACKS = {
     "no": gettext_noop("have no %(fact)s"),
 }
 
+# How "none of" is said inside a sentence about members, and of an event.
+OF_MEMBERS = gettext_noop("are none of those who %(conditions)s")
+OF_EVENTS = gettext_noop("it is not so that %(conditions)s")
+
 
 def sentence(tree: Any) -> str:
     """The whole tree as one sentence: who is meant. Raises ConditionError."""
@@ -39,6 +43,18 @@ def sentence(tree: Any) -> str:
     if root.kind == "any":
         return _("Members who %(conditions)s.") % {"conditions": _any(root)}
     return _whole(root)
+
+
+def clauses(node: Node) -> str:
+    """What a tree over the facts of an event asks for; empty where it asks for nothing.
+
+    Phrases of such facts are whole clauses ("the purchase is of at least ¥100").
+    """
+    if isinstance(node, Line) or not node.nodes:
+        return phrase(node) if isinstance(node, Line) else ""
+    if node.kind == "all":
+        return _and([_said(child, OF_EVENTS) for child in node.nodes])
+    return _said(node, OF_EVENTS)
 
 
 def _whole(root: Group) -> str:
@@ -62,23 +78,23 @@ def _and(parts: list[str]) -> str:
     return text
 
 
-def _any(group: Group) -> str:
-    text = _said(group.nodes[0])
+def _any(group: Group, none_of: str = OF_MEMBERS) -> str:
+    text = _said(group.nodes[0], none_of)
     for node in group.nodes[1:]:
-        text = _("%(first)s or %(next)s") % {"first": text, "next": _said(node)}
+        text = _("%(first)s or %(next)s") % {"first": text, "next": _said(node, none_of)}
     return text
 
 
-def _said(node: Node) -> str:
+def _said(node: Node, none_of: str = OF_MEMBERS) -> str:
     if isinstance(node, Line):
         return phrase(node)
     if len(node.nodes) == 1 and node.kind != "none":
-        return _said(node.nodes[0])
+        return _said(node.nodes[0], none_of)
     if node.kind == "any":
-        return _("either %(conditions)s") % {"conditions": _any(node)}
+        return _("either %(conditions)s") % {"conditions": _any(node, none_of)}
     if node.kind == "none":
-        return _("are none of those who %(conditions)s") % {"conditions": _any(node)}
-    return _("(%(conditions)s)") % {"conditions": _and([_said(child) for child in node.nodes])}
+        return _(none_of) % {"conditions": _any(node, none_of)}
+    return _("(%(conditions)s)") % {"conditions": _and([_said(child, none_of) for child in node.nodes])}
 
 
 def phrase(line: Line) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 from django.utils.translation import gettext as _
 
-from members.conditions import facts, values
-from members.conditions.facts import Fact, Test
+from members.conditions import values
+from members.conditions.facts import MEMBERS, Fact, Test, Vocabulary
 
 MAXIMUM_DEPTH = 4
 MAXIMUM_LINES = 50
@@ -43,6 +43,11 @@ class Line:
     parameter: Any
 
     @property
+    def reading(self) -> str:
+        """What is read of an event to answer it: the fact and its parameter."""
+        return self.fact.key if self.parameter is None else f"{self.fact.key}:{self.parameter}"
+
+    @property
     def test(self) -> Test:
         """What is put to the fact, now."""
         return Test(op=self.op, value=self.value, parameter=self.parameter)
@@ -60,24 +65,24 @@ class Group:
 Node = Line | Group
 
 
-def parse(tree: Any) -> Group:
-    """Read a tree. Raises :class:`ConditionError` with every problem found."""
-    reader = _Reader()
+def parse(tree: Any, vocabulary: Vocabulary = MEMBERS) -> Group:
+    """Read a tree over these facts. Raises :class:`ConditionError` with every problem found."""
+    reader = _Reader(vocabulary)
     root = reader.root(tree)
     if reader.problems or root is None:
         raise ConditionError(reader.problems)
     return root
 
 
-def validate(tree: Any) -> None:
+def validate(tree: Any, vocabulary: Vocabulary = MEMBERS) -> None:
     """Raises :class:`ConditionError`, naming each place, unless the tree can be used."""
-    parse(tree)
+    parse(tree, vocabulary)
 
 
-def problems(tree: Any) -> dict[str, str]:
+def problems(tree: Any, vocabulary: Vocabulary = MEMBERS) -> dict[str, str]:
     """What is wrong, by place; empty when the tree can be used."""
     try:
-        parse(tree)
+        parse(tree, vocabulary)
     except ConditionError as error:
         return error.problems
     return {}
@@ -98,8 +103,9 @@ class _Refused(Exception):
 class _Reader:
     """Reads a tree, going on after a mistake so that all of them are found at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self.problems: dict[str, str] = {}
+        self._vocabulary = vocabulary
         self._lines = 0
 
     def root(self, tree: Any) -> Group | None:
@@ -141,7 +147,7 @@ class _Reader:
         if self._lines > MAXIMUM_LINES:
             raise _Refused(_("more than %(maximum)s conditions") % {"maximum": MAXIMUM_LINES})
         key = node["fact"]
-        fact = facts.find(key) if isinstance(key, str) else None
+        fact = self._vocabulary.find(key) if isinstance(key, str) else None
         if fact is None:
             raise _Refused(_("“%(fact)s” is not known") % {"fact": str(key)[:80]})
         parameter = fact.parameter
