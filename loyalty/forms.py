@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import tiers
+from loyalty import rules, tiers
 from loyalty.models import Reward, RuleVersion, Tier
 from loyalty.tiers import Ladder
 
@@ -105,7 +105,13 @@ class RuleForm(forms.Form):
     per_amount = forms.DecimalField(
         label=gettext_lazy("for each amount of"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2
     )
-    rounding = forms.ChoiceField(label=gettext_lazy("Rounded"), choices=RuleVersion.Rounding.choices)
+    rounding = forms.ChoiceField(
+        label=gettext_lazy("Rounded"),
+        choices=[
+            ("down", gettext_lazy("down to a whole point")),
+            ("half_up", gettext_lazy("to the nearest whole point, halves up")),
+        ],
+    )
     expires_after_months = forms.IntegerField(
         label=gettext_lazy("Points expire after months"),
         min_value=1,
@@ -117,10 +123,26 @@ class RuleForm(forms.Form):
     @classmethod
     def of(cls, version: RuleVersion | None) -> "RuleForm":
         """A form that starts from what a version says."""
-        names = list(cls.base_fields)
-        initial = {name: getattr(version, name) for name in names} if version else {}
+        if version is None:
+            return cls()
+        told, expiry = version.definition["effects"][0], version.definition["expiry"]
         return cls(
-            initial={name: _plain(value) if isinstance(value, Decimal) else value for name, value in initial.items()}
+            initial={
+                "points": told.get("points"),
+                "per_amount": told.get("per"),
+                "rounding": version.definition["rounding"],
+                "expires_after_months": expiry.get("n") if expiry["type"] == "months" else None,
+            }
+        )
+
+    def definition(self) -> dict[str, Any]:
+        """The version that was typed. Only after ``is_valid``."""
+        typed = self.cleaned_data
+        return rules.usual(
+            points=_plain(typed["points"]),
+            per=_plain(typed["per_amount"]),
+            rounding=typed["rounding"],
+            months=typed["expires_after_months"],
         )
 
 

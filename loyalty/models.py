@@ -8,6 +8,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from loyalty.rule_models import CapUse as CapUse
+from loyalty.rule_models import EarningRule as EarningRule
+from loyalty.rule_models import RuleVersion as RuleVersion
 from loyalty.sealed import Block, EntryMonth, LotMonth, SealNote  # noqa: F401 (models of this room)
 from loyalty.tier_models import Measure as Measure
 from loyalty.tier_models import Tier as Tier
@@ -54,56 +57,6 @@ class ProgrammeSettings(models.Model):
 
     def __str__(self) -> str:
         return "programme settings"
-
-
-class EarningRule(models.Model):
-    """A named promise of points. What it says stands in its versions."""
-
-    name = models.CharField(_("name"), max_length=120, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@pghistory.track(append_only=True)
-class RuleVersion(models.Model):
-    """What a rule says from ``active_from`` until it is retired. Never changed once active.
-
-    A purchase earns ``value ÷ per_amount × points × tier multiplier``, rounded as ``rounding`` says.
-    ``expires_after_months`` counts from the purchase; empty means never.
-    """
-
-    class State(models.TextChoices):
-        DRAFT = "draft", _("draft")
-        ACTIVE = "active", _("active")
-        RETIRED = "retired", _("retired")
-
-    class Rounding(models.TextChoices):
-        DOWN = "down", _("down to a whole point")
-        HALF_UP = "half_up", _("to the nearest whole point, halves up")
-
-    rule = models.ForeignKey(EarningRule, on_delete=models.PROTECT, related_name="versions")
-    version = models.PositiveIntegerField()
-    state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
-    points = models.DecimalField(_("points"), max_digits=10, decimal_places=2, default=1)
-    per_amount = models.DecimalField(_("per amount"), max_digits=10, decimal_places=2, default=1)
-    rounding = models.CharField(_("rounding"), max_length=8, choices=Rounding.choices, default=Rounding.DOWN)
-    expires_after_months = models.PositiveIntegerField(_("expires after months"), null=True, default=24)
-    created_by = models.ForeignKey("staff.User", null=True, on_delete=models.SET_NULL, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    active_from = models.DateTimeField(null=True)
-    retired_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["rule", "version"], name="loyalty_rule_version_once"),
-            models.UniqueConstraint(fields=["rule"], condition=Q(state="active"), name="loyalty_rule_one_active"),
-            models.CheckConstraint(condition=Q(per_amount__gt=0, points__gte=0), name="loyalty_rule_version_positive"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.rule} v{self.version}"
 
 
 class Account(models.Model):

@@ -38,6 +38,15 @@ def month_of(moment: datetime) -> date:
     return _wall_clock(moment).date().replace(day=1)
 
 
+def period_start(per: str, day: date) -> date:
+    """The first day of the week (Monday) or month of a day, or the day itself; of "total" one day for ever."""
+    if per == "week":
+        return day - timedelta(days=day.weekday())
+    if per == "month":
+        return day.replace(day=1)
+    return day if per == "day" else date(1970, 1, 1)
+
+
 def _wall_clock(moment: datetime) -> datetime:
     """What the clocks of the programme show."""
     return moment.astimezone(timezone.get_default_timezone()).replace(tzinfo=None)

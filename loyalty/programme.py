@@ -43,15 +43,10 @@ def ensure_defaults() -> None:
         _make_tiers()
     if not RuleVersion.objects.filter(state=RuleVersion.State.ACTIVE).exists():
         rule, _ = EarningRule.objects.get_or_create(name=RULE)
-        version = rules.draft(
-            rule,
-            points=Decimal(1),
-            per_amount=Decimal(1),
-            rounding=RuleVersion.Rounding.DOWN,
-            expires_after_months=24,
-            user=None,
-        )
-        rules.activate(version, user=None)
+        version = rules.draft(rule, definition=rules.usual(), user=None)
+        rules.submit(version, user=None)
+        rules.approve(version, user=None)
+        rules.activate(version, user=None, since_ever=True)
 
 
 def settings_now() -> ProgrammeSettings:

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from loyalty.models import Entry, Redemption, Reward, RuleVersion, Tier, TierChange
+from loyalty.models import Entry, Redemption, Reward, Tier, TierChange
 from staff import figures
 
 Explanation = dict[str, Any]
@@ -21,30 +21,6 @@ def tier_name(tier: Tier) -> str:
 def reward_name(reward: Reward) -> str:
     """The reward's name in the reader's language."""
     return reward.name_zh if _in_chinese() and reward.name_zh else reward.name
-
-
-def rule_sentence(version: RuleVersion) -> str:
-    """A version read as one sentence: "1 point per ¥1, times the tier's multiplier, rounded down …"."""
-    rounding = (
-        _("rounded to the nearest point")
-        if version.rounding == RuleVersion.Rounding.HALF_UP
-        else _("rounded down to a whole point")
-    )
-    expiry = (
-        _("The points never expire.")
-        if version.expires_after_months is None
-        else ngettext(
-            "The points expire %(months)d month after the purchase.",
-            "The points expire %(months)d months after the purchase.",
-            version.expires_after_months,
-        )
-        % {"months": version.expires_after_months}
-    )
-    earns = _("Each purchase earns %(rate)s, times the multiplier of the member's tier, %(rounding)s.") % {
-        "rate": _rate(version.points, version.per_amount),
-        "rounding": rounding,
-    }
-    return f"{earns} {expiry}"
 
 
 def title(entry: Entry) -> str:
@@ -119,32 +95,77 @@ def _reversal_title(told: Explanation) -> str:
 
 
 def _earning(told: Explanation, points: int, tiers: dict[str, Tier] | None) -> list[str]:
-    value, multiplier = Decimal(told["value"]), Decimal(told["multiplier"])
-    base = value / Decimal(told["per_amount"]) * Decimal(told["points"])
-    steps = [
-        _("%(rate)s on %(value)s → %(base)s")
-        % {
-            "rate": _rate(Decimal(told["points"]), Decimal(told["per_amount"]), told["currency"]),
-            "value": figures.money(value, told["currency"]),
-            "base": _plain(base),
-        }
+    said = [
+        _("%(step)s → %(sum)s") % {"step": text, "sum": _plain(Decimal(step["gives"]))}
+        for step in _steps(told)
+        if (text := _step(step, told.get("currency"), tiers))
     ]
-    if multiplier != 1:
-        steps.append(
-            _("%(tier)s ×%(multiplier)s → %(unrounded)s")
-            % {
-                "tier": _tier_of(told["tier"], tiers),
-                "multiplier": _plain(multiplier),
-                "unrounded": _plain(Decimal(told["unrounded"])),
-            }
-        )
-    if Decimal(told["unrounded"]) != points:
+    whole = told.get("before_caps", points)
+    if said and Decimal(told["unrounded"]) != whole:
         rounded = _("rounded to %(points)s") if told["rounding"] == "half_up" else _("rounded down to %(points)s")
-        steps[-1] = _("%(step)s, %(rounded)s") % {
-            "step": steps[-1],
-            "rounded": rounded % {"points": figures.number(points)},
+        said[-1] = _("%(step)s, %(rounded)s") % {
+            "step": said[-1],
+            "rounded": rounded % {"points": figures.number(whole)},
         }
-    return [*steps, _("rule version %(version)d") % {"version": told["version"]}]
+    said += [cap_words(cap) for cap in told.get("caps", [])]
+    return [*said, _("%(rule)s, version %(version)d") % {"rule": told["rule"], "version": told["version"]}]
+
+
+def _steps(told: Explanation) -> list[Explanation]:
+    """The steps of the reckoning; an entry from before there were definitions says them by its columns."""
+    if "steps" in told:
+        return list(told["steps"])
+    base = Decimal(told["value"]) / Decimal(told["per_amount"]) * Decimal(told["points"])
+    rate = {"type": "per_amount", "points": told["points"], "per": told["per_amount"], "of": told["value"]}
+    tier = {"type": "coefficient", "fact": "member.tier", "is": told["tier"], "factor": told["multiplier"]}
+    return [rate | {"gives": str(base)}, tier | {"gives": told["unrounded"]}]
+
+
+def _step(step: Explanation, currency: str | None, tiers: dict[str, Tier] | None) -> str:
+    """One step in words; nothing for a factor of 1."""
+    kind = step["type"]
+    if kind == "per_amount":
+        return _("%(rate)s on %(value)s") % {
+            "rate": _rate(Decimal(step["points"]), Decimal(step["per"]), currency),
+            "value": figures.money(Decimal(step["of"]), currency),
+        }
+    if kind == "fixed":
+        return _points(step["points"])
+    if kind == "per_line":
+        return _("%(points)s × %(lines)d lines") % {
+            "points": _points(step["points"]),
+            "lines": len(step.get("line_nos", ())),
+        }
+    if Decimal(step["factor"]) == 1:
+        return ""
+    name = {"multiplier": _("multiplied"), "ladder": _("by amount")}.get(kind, str(step.get("is") or ""))
+    if step.get("fact") == "member.tier":
+        name = _tier_of(str(step["is"]), tiers)
+    if step.get("on"):
+        name = ", ".join(str(base["rule"]) for base in step["on"])
+    return _("%(tier)s ×%(multiplier)s") % {"tier": name, "multiplier": _plain(Decimal(step["factor"]))}
+
+
+def cap_words(cap: Explanation) -> str:
+    """That a cap has cut, and what was left in it."""
+    most = _points(cap["points"]) if "points" in cap else figures.money(Decimal(cap["money"]))
+    per = {
+        "purchase": _("per purchase"),
+        "day": _("a day"),
+        "week": _("a week"),
+        "month": _("a month"),
+        "total": _("in all"),
+    }[cap["per"]]
+    pattern = (
+        _("cut by the cap of %(most)s %(per)s for each member: %(left)s were left")
+        if cap["of"] == "member"
+        else _("cut by the cap of %(most)s %(per)s for all members: %(left)s were left")
+    )
+    return pattern % {"most": most, "per": per, "left": figures.number(cap["left"])}
+
+
+def _points(points: int) -> str:
+    return ngettext("%(points)s point", "%(points)s points", points) % {"points": figures.number(points)}
 
 
 def _tier_of(key: str, tiers: dict[str, Tier] | None) -> str:

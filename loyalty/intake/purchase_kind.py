@@ -101,6 +101,7 @@ class PurchaseKind(ImportKind):
         "loyalty.Lot",
         "loyalty.TierStanding",
         "loyalty.TierChange",
+        "loyalty.CapUse",
     )
     # Whoever has an entry that is neither reversed nor a reversal; the database refuses to let go of these too.
     holds_members_sql = """

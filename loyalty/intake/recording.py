@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from loyalty import ledger, rules, tiers
+from loyalty import ledger, tiers
+from loyalty.intake.earning import earn_for_purchase
 from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
@@ -32,11 +33,16 @@ class RateMissing(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """A purchase, the entry it earned (None: no whole point), and whether it was new."""
+    """A purchase, the entries it earned (one for each rule that gave points), and whether it was new."""
 
     purchase: Purchase
-    entry: Entry | None
+    entries: Sequence[Entry]
     is_new: bool
+
+    @property
+    def points(self) -> int:
+        """What it earned in all."""
+        return sum(entry.points for entry in self.entries)
 
 
 @transaction.atomic
@@ -56,7 +62,7 @@ def record_purchase(
     discount: Decimal = Decimal(0),
     charges: Decimal = Decimal(0),
 ) -> Recorded:
-    """Take one purchase in: it earns by the active rule and the tier that the member had just before it.
+    """Take one purchase in: it earns by the rules in force then and the tier that the member had just before it.
 
     ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
     needed for any other (:class:`RateMissing`). ``lines``, less the ``discount`` on all of them and with
@@ -95,11 +101,11 @@ def record_purchase(
     now = timezone.now()
     with connection.cursor() as cursor:
         look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
-        entry = _earn(purchase, look)
-        if entry and entry.lot.expires_at and entry.lot.expires_at <= now:
+        entries = earn_for_purchase(cursor, purchase, look)
+        if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
             expire_members(cursor, [member_id], now)
         look.settle()
-    return Recorded(purchase=purchase, entry=entry, is_new=True)
+    return Recorded(purchase=purchase, entries=entries, is_new=True)
 
 
 def _recorded_before(purchase: Purchase, content: tuple[object, ...], lines: Sequence[PurchaseLine]) -> Recorded:
@@ -108,39 +114,11 @@ def _recorded_before(purchase: Purchase, content: tuple[object, ...], lines: Seq
     known = {(line.line_no, line.sku, line.quantity, line.amount) for line in purchase.lines.all()}
     if known != {(line.line_no, line.sku, line.quantity, line.amount) for line in lines}:
         raise PurchaseDiffers(purchase.key)
-    entry = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).first()
-    return Recorded(purchase=purchase, entry=entry, is_new=False)
+    entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
+    return Recorded(purchase=purchase, entries=list(entries), is_new=False)
 
 
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
     for line in lines:
         line.purchase = purchase
     PurchaseLine.objects.bulk_create(lines)
-
-
-def _earn(purchase: Purchase, look: tiers.Look) -> Entry | None:
-    """Award what the purchase earns; None where no rule is active or it comes to no whole point."""
-    version = rules.active_version()
-    if version is None:
-        return None
-    terms = rules.terms_of(version)
-    rung = look.before(purchase.member_id, purchase.purchased_at)
-    earned = rules.earn(
-        value=purchase.value,
-        tier=rules.TierTerms(key=rung.key, multiplier=rung.multiplier),
-        terms=terms,
-        currency=settings.PROGRAMME_CURRENCY,
-        receipt=purchase.external_id,
-    )
-    if not earned.points:
-        return None
-    return ledger.award(
-        member_id=purchase.member_id,
-        points=earned.points,
-        key=f"purchase:{purchase.pk}",
-        occurred_at=purchase.purchased_at,
-        explanation=earned.explanation,
-        purchase=purchase,
-        rule_version=version,
-        expires_at=terms.expiry(purchase.purchased_at),
-    )

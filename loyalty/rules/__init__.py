@@ -1,6 +1,61 @@
-"""Earning rules: what a purchase is worth in points, and why."""
+"""Earning rules: what an event is worth in points, and why. The format stands in docs/rules.md."""
 
-from loyalty.rules.engine import Earned, Terms, TierTerms, earn
-from loyalty.rules.versions import NotADraft, activate, active_version, draft, terms_of
+from loyalty.rules import facts  # noqa: F401 (registers what can be asked)
+from loyalty.rules.definition import Definition, usual
+from loyalty.rules.engine import Award, CapKey, Reason, Reckoning, Refusal, Terms, Used, cap_keys, needs, reckon
+from loyalty.rules.events import BasketLine, Event, Facts, Need
+from loyalty.rules.reading import DefinitionError, parse, problems
+from loyalty.rules.versions import (
+    NotYet,
+    Period,
+    SecondPersonNeeded,
+    WrongState,
+    activate,
+    active_versions,
+    approve,
+    change,
+    draft,
+    in_force,
+    retire,
+    send_back,
+    start_due,
+    submit,
+    terms_of,
+)
 
-__all__ = ["Earned", "NotADraft", "Terms", "TierTerms", "activate", "active_version", "draft", "earn", "terms_of"]
+__all__ = [
+    "Award",
+    "BasketLine",
+    "CapKey",
+    "Definition",
+    "DefinitionError",
+    "Event",
+    "Facts",
+    "Need",
+    "NotYet",
+    "Period",
+    "Reason",
+    "Reckoning",
+    "Refusal",
+    "SecondPersonNeeded",
+    "Terms",
+    "Used",
+    "WrongState",
+    "activate",
+    "active_versions",
+    "approve",
+    "cap_keys",
+    "change",
+    "draft",
+    "in_force",
+    "needs",
+    "parse",
+    "problems",
+    "reckon",
+    "retire",
+    "send_back",
+    "start_due",
+    "submit",
+    "terms_of",
+    "usual",
+]

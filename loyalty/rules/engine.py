@@ -1,109 +1,386 @@
-"""What a purchase earns: a pure function, and the same arithmetic as SQL for many purchases at once.
+"""What an event earns, and why: one pure function for intake, imports, simulator and backtest.
 
-``points = value ÷ per_amount × points × tier multiplier``, computed exactly as a fraction and rounded
-once at the end. Both forms divide whole numbers, so they agree on every case at the boundary; a
-property test holds them together.
+Points are reckoned exactly, as fractions, and rounded once for each rule, at the end. Nothing here
+reads or writes anything: what is needed of the member comes in, and so does what of the caps is used.
 """
 
 import math
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final
+from functools import cached_property
+from typing import Any
 
-from loyalty.models import RuleVersion
-from loyalty.months import add_months
+from django.conf import settings
 
-# The unrounded figure in an explanation is cut to this many decimals (half up); the points are not.
-SHOWN_DECIMALS: Final = 6
+from loyalty import expiry_policy
+from loyalty.months import add_days, period_start
+from loyalty.rules import vocabulary
+from loyalty.rules.definition import Cap, Definition
+from loyalty.rules.events import PURCHASE, Case, Event, Facts, Need
+from loyalty.rules.giving import Given, given, shown
+from members.conditions.predicate import Failed, Holds, compiled, failures
+
+# Of which rule, per what, of whom, since when, of which member (None: of all).
+CapKey = tuple[int, str, str, date, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a cap has let through in its period."""
+
+    points: int = 0
+    money: Decimal = Decimal(0)
+
+    def plus(self, other: "Used") -> "Used":
+        """Both together."""
+        return Used(self.points + other.points, self.money + other.money)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What one version of a rule says."""
+    """One version of a rule as the engine takes it."""
 
     version_id: int | None
+    rule_id: int
     rule: str
     version: int
-    points: Decimal
-    per_amount: Decimal
-    rounding: str
-    expires_after_months: int | None
+    definition: Definition
 
-    def explained(self) -> dict[str, Any]:
-        """The part of an explanation that is the same for each purchase under this version."""
-        return {
-            "rule": self.rule,
-            "version": self.version,
-            "points": f"{self.points:.2f}",
-            "per_amount": f"{self.per_amount:.2f}",
-            "rounding": self.rounding,
-        }
+    @cached_property
+    def holds(self) -> Holds[Case]:
+        """Whether its conditions hold for a case."""
+        return compiled(self.definition.when, vocabulary.reader)
 
-    def expiry(self, earned_at: datetime) -> datetime | None:
-        """When points of a purchase at that time expire; None where they never do."""
-        return None if self.expires_after_months is None else add_months(earned_at, self.expires_after_months)
+    @cached_property
+    def order(self) -> tuple[int, bool, int]:
+        """Who comes first: higher priority, then exclusive, then the older rule."""
+        stacking = self.definition.stacking
+        return (-stacking.priority, stacking.mode != "exclusive", self.rule_id)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TierTerms:
-    """What a tier adds to a rule."""
+class Also:
+    """Points for a second member, whose number an interaction names."""
 
-    key: str
-    multiplier: Decimal
-
-
-@dataclass(frozen=True, kw_only=True)
-class Earned:
-    """Whole points (possibly none), and the explanation that stands in the ledger."""
-
+    number: str
     points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Award:
+    """What one rule gives for the event. ``activates_at`` None: held until released."""
+
+    terms: Terms
+    points: int
+    qualifying: int
+    activates_at: datetime | None
+    expires_at: datetime | None
+    idle_months: int | None
     explanation: dict[str, Any]
+    uses: Mapping[CapKey, Used]
+    also: Also | None = None
 
 
-def earn(*, value: Decimal, tier: TierTerms, terms: Terms, currency: str, receipt: str = "") -> Earned:
-    """What a purchase of ``value`` (in the programme's ``currency``) earns for a member of that tier."""
-    exact = Fraction(value) * Fraction(terms.points) * Fraction(tier.multiplier) / Fraction(terms.per_amount)
-    return Earned(
-        points=round_points(exact, terms.rounding),
-        explanation=terms.explained()
-        | {
-            "value": f"{value:.2f}",
-            "currency": currency,
-            "receipt": receipt,
-            "tier": tier.key,
-            "multiplier": f"{tier.multiplier:.2f}",
-            "unrounded": _shown(exact),
-        },
-    )
+class Reason(StrEnum):
+    """Why a rule gave nothing."""
+
+    CONDITION = "condition"
+    NOTHING = "nothing"  # less than a whole point
+    CAP = "cap"
+    BEST = "best"  # another of its group gave more
+    EXCLUSIVE = "exclusive"  # one that stands alone came first, or this one does and another came first
+    BASE = "base"  # a multiplier, and nothing that it multiplies gave points
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A rule that gave nothing. ``by`` is the rule that kept it out, ``caps`` what was used up."""
+
+    terms: Terms
+    reason: Reason
+    case: Case
+    by: str = ""
+    caps: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def failed(self) -> list[Failed]:
+        """The conditions that did not hold, and what was found instead."""
+        return failures(self.terms.definition.when, vocabulary.reader, self.case)
+
+
+@dataclass(frozen=True)
+class Reckoning:
+    """What an event earns by all rules, and why the others gave nothing."""
+
+    awards: list[Award] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def points(self) -> int:
+        """All points together, without those for a second member."""
+        return sum(award.points for award in self.awards)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What a rule would give. ``given`` is exact; ``points`` are whole, and cut by its caps."""
+
+    terms: Terms
+    given: Given
+    points: int
+    caps: tuple[dict[str, Any], ...] = ()
+    uncut: int = 0
+
+    @property
+    def exact(self) -> Given:
+        """What others multiply: cut where a cap has cut."""
+        if self.points == self.uncut:
+            return self.given
+        return self.given.scaled_to(Fraction(self.points))
+
+
+def needs(versions: Iterable[Terms]) -> Need:
+    """What has to be gathered for these versions."""
+    found = Need.NOTHING
+    for terms in versions:
+        found |= terms.definition.needs
+    return found
+
+
+def reckon(
+    event: Event,
+    facts: Facts,
+    versions: Sequence[Terms],
+    used_caps: Mapping[CapKey, Used],
+    *,
+    point_value: Decimal = Decimal("0.01"),
+) -> Reckoning:
+    """What an event earns by these versions (at most one of each rule), in whatever order they come.
+
+    ``used_caps`` holds what is used of the caps of :func:`cap_keys`; ``point_value`` is money per point, for caps
+    of money.
+    """
+    case = Case(event, facts)
+    run = _Run(case, used_caps, point_value)
+    applicable = [terms for terms in versions if terms.definition.event == event.kind]
+    bases = run.stack([run.candidate(terms) for terms in run.fitting(applicable, multiplies=False)])
+    multipliers = run.fitting(applicable, multiplies=True)
+    if alone := next((one for one in bases if _stands_alone(one.terms)), None):
+        for terms in multipliers:
+            run.refuse(terms, Reason.EXCLUSIVE, by=alone.terms.rule)
+        multipliers = []
+    extras = run.multiply(bases, multipliers)
+    run.result.awards.extend(run.award(candidate) for candidate in (*bases, *extras))
+    return run.result
+
+
+def cap_keys(event: Event, versions: Iterable[Terms]) -> list[CapKey]:
+    """The caps that an event may use, in the order in which their rows are locked."""
+    keys = {
+        _cap_key(terms, cap, event)
+        for terms in versions
+        if terms.definition.event == event.kind
+        for cap in terms.definition.caps
+        if cap.per != PURCHASE
+    }
+    return sorted(keys, key=lambda key: (*key[:4], key[4] or 0))
 
 
 def round_points(exact: Fraction, rounding: str) -> int:
     """To whole points as a rule version says."""
-    if rounding == RuleVersion.Rounding.HALF_UP:
-        return math.floor(exact + Fraction(1, 2))
-    return math.floor(exact)
+    return math.floor(exact + Fraction(1, 2)) if rounding == "half_up" else math.floor(exact)
 
 
-def _shown(exact: Fraction) -> str:
-    scaled = math.floor(exact * 10**SHOWN_DECIMALS + Fraction(1, 2))
-    whole, decimals = divmod(scaled, 10**SHOWN_DECIMALS)
-    return f"{whole}.{decimals:0{SHOWN_DECIMALS}d}".rstrip("0").rstrip(".")
+def _cap_key(terms: Terms, cap: Cap, event: Event) -> CapKey:
+    member = event.member_id if cap.of == "member" else None
+    return (terms.rule_id, cap.per, cap.of, period_start(cap.per, event.local.date()), member)
 
 
-# The same as :func:`earn` over ``sale`` (columns value, currency, receipt, tier, multiplier) and the
-# version's columns in ``terms`` (points, per_amount, rounding, and what ``Terms.explained`` gives as
-# ``explained``). ``div`` is the whole quotient of exact numbers, as // is.
-POINTS_SQL: Final = """CASE terms.rounding
-    WHEN 'half_up' THEN div(2 * sale.value * terms.points * sale.multiplier + terms.per_amount, 2 * terms.per_amount)
-    ELSE div(sale.value * terms.points * sale.multiplier, terms.per_amount) END::bigint"""
+def _stands_alone(terms: Terms) -> bool:
+    stacking = terms.definition.stacking
+    return stacking.mode == "exclusive" and not stacking.group
 
-EXPLANATION_SQL: Final = """terms.explained || jsonb_build_object(
-    'value', sale.value::numeric(14, 2)::text,
-    'currency', sale.currency,
-    'receipt', sale.receipt,
-    'tier', sale.tier,
-    'multiplier', sale.multiplier::numeric(4, 2)::text,
-    'unrounded', trim_scale(div(2 * 1000000 * sale.value * terms.points * sale.multiplier + terms.per_amount,
-                                2 * terms.per_amount) * 0.000001)::text)"""
+
+class _Run:
+    """One reckoning under way."""
+
+    def __init__(self, case: Case, used: Mapping[CapKey, Used], point_value: Decimal) -> None:
+        self.case = case
+        self.used = used
+        self.point_value = point_value
+        self.result = Reckoning()
+
+    def refuse(self, terms: Terms, reason: Reason, *, by: str = "", caps: tuple[dict[str, Any], ...] = ()) -> None:
+        self.result.refusals.append(Refusal(terms=terms, reason=reason, case=self.case, by=by, caps=caps))
+
+    def fitting(self, versions: Iterable[Terms], *, multiplies: bool) -> list[Terms]:
+        """Those of one sort whose conditions hold, in order."""
+        found = []
+        for terms in versions:
+            if terms.definition.multiplies is multiplies:
+                if terms.holds(self.case):
+                    found.append(terms)
+                else:
+                    self.refuse(terms, Reason.CONDITION)
+        return sorted(found, key=lambda terms: terms.order)
+
+    def candidate(self, terms: Terms) -> _Candidate:
+        gives = given(terms.definition, self.case)
+        return self.capped(terms, gives, round_points(gives.total, terms.definition.rounding))
+
+    def capped(self, terms: Terms, gives: Given, points: int) -> _Candidate:
+        """With the points that its caps leave."""
+        left, told = points, []
+        for cap in terms.definition.caps:
+            used = Used() if cap.per == PURCHASE else self.used.get(_cap_key(terms, cap, self.case.event), Used())
+            if cap.points is not None:
+                room = cap.points - used.points
+                said: dict[str, Any] = {"points": cap.points, "used": used.points}
+            else:
+                limit = cap.money or Decimal(0)
+                room = (
+                    math.floor(Fraction(limit - used.money) / Fraction(self.point_value)) if self.point_value else left
+                )
+                said = {"money": str(limit), "used": str(used.money)}
+            if room < points:
+                told.append({"per": cap.per, "of": cap.of, **said, "left": max(room, 0)})
+                left = min(left, max(room, 0))
+        return _Candidate(terms, gives, left, tuple(told), points)
+
+    def stack(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+        """Those that stand beside each other: the best of each group, and what stands alone alone."""
+        worth = []
+        for one in candidates:
+            if one.points > 0:
+                worth.append(one)
+            else:
+                self.refuse(one.terms, Reason.CAP if one.uncut > 0 else Reason.NOTHING, caps=one.caps)
+        best: dict[str, _Candidate] = {}
+        for one in worth:
+            stacking = one.terms.definition.stacking
+            if stacking.mode == "best" and one.points > (best[stacking.group].points if stacking.group in best else 0):
+                best[stacking.group] = one
+        taken: list[_Candidate] = []
+        for one in worth:
+            stacking = one.terms.definition.stacking
+            if stacking.mode == "best" and best[stacking.group] is not one:
+                self.refuse(one.terms, Reason.BEST, by=best[stacking.group].terms.rule)
+            elif rival := next((other for other in taken if _excludes(other.terms, one.terms)), None):
+                self.refuse(one.terms, Reason.EXCLUSIVE, by=rival.terms.rule)
+            else:
+                taken.append(one)
+        return taken
+
+    def multiply(self, bases: Sequence[_Candidate], multipliers: Sequence[Terms]) -> list[_Candidate]:
+        """What multipliers add: each multiplies what the rules gave, not what other multipliers added."""
+        standing = self.stack([self._extra(bases, terms, {}) for terms in self._with_base(bases, multipliers)])
+        before: dict[int, Fraction] = {}
+        extras = []
+        for one in standing:
+            extra = self._extra(bases, one.terms, before)
+            if extra.points > 0:
+                extras.append(extra)
+            else:
+                self.refuse(one.terms, Reason.CAP if extra.uncut > 0 else Reason.NOTHING, caps=extra.caps)
+        return extras
+
+    def _with_base(self, bases: Sequence[_Candidate], multipliers: Sequence[Terms]) -> list[Terms]:
+        found = []
+        for terms in multipliers:
+            if any(_multiplies(terms, base.terms) for base in bases):
+                found.append(terms)
+            else:
+                self.refuse(terms, Reason.BASE)
+        return found
+
+    def _extra(self, bases: Sequence[_Candidate], terms: Terms, before: dict[int, Fraction]) -> _Candidate:
+        """What one multiplier adds; ``before`` is what others added to each rule, so that all is rounded once."""
+        [multiplier] = terms.definition.effects
+        share = multiplier.factor - 1  # type: ignore[union-attr]
+        gives, points, on = Given(Fraction(0)), 0, []
+        for base in bases:
+            if not _multiplies(terms, base.terms):
+                continue
+            rounding, exact = base.terms.definition.rounding, base.exact
+            start = 1 + before.get(base.terms.rule_id, Fraction(0))
+            points += round_points(exact.total * (start + share), rounding) - round_points(
+                exact.total * start, rounding
+            )
+            before[base.terms.rule_id] = start - 1 + share
+            gives = gives.plus(exact.times(share))
+            on.append({"rule": base.terms.rule, "version": base.terms.version, "points": base.points})
+        step = {"type": "multiplier", "factor": shown(share + 1), "on": on, "gives": shown(gives.total)}
+        return self.capped(terms, replace(gives, steps=(step,)), points)
+
+    def award(self, candidate: _Candidate) -> Award:
+        terms, event = candidate.terms, self.case.event
+        definition, points = terms.definition, candidate.points
+        at = event.occurred_at
+        return Award(
+            terms=terms,
+            points=points,
+            qualifying=points if definition.qualifies else 0,
+            activates_at=None
+            if definition.pending_days is None
+            else add_days(at, definition.pending_days)
+            if definition.pending_days
+            else at,
+            expires_at=expiry_policy.expires_at(definition.expiry, at),
+            idle_months=expiry_policy.idle_months(definition.expiry),
+            explanation=self._explanation(candidate),
+            uses={
+                _cap_key(terms, cap, event): Used(points, points * self.point_value)
+                for cap in definition.caps
+                if cap.per != PURCHASE
+            },
+            also=self._also(candidate),
+        )
+
+    def _also(self, candidate: _Candidate) -> Also | None:
+        for effect in candidate.terms.definition.effects:
+            if points := getattr(effect, "also_points", 0):
+                number = self.case.event.properties.get(effect.also_property)  # type: ignore[union-attr]
+                return Also(number=str(number), points=points) if number else None
+        return None
+
+    def _explanation(self, candidate: _Candidate) -> dict[str, Any]:
+        """All that is needed to say in words why the points are there."""
+        terms, event, gives = candidate.terms, self.case.event, candidate.exact
+        told: dict[str, Any] = {
+            "rule": terms.rule,
+            "rule_id": terms.rule_id,
+            "version": terms.version,
+            "steps": list(candidate.given.steps),
+            "unrounded": shown(candidate.given.total),
+            "rounding": terms.definition.rounding,
+        }
+        if event.kind == PURCHASE:
+            told |= {"value": f"{event.value:.2f}", "currency": settings.PROGRAMME_CURRENCY, "receipt": event.receipt}
+        else:
+            told["interaction"] = event.interaction
+        if self.case.facts.tier is not None:
+            told["tier"] = self.case.facts.tier
+        if gives.lines is not None:
+            told["lines"] = {str(number): str(share) for number, share in gives.lines.items()}
+        if candidate.caps:
+            told["caps"] = list(candidate.caps)
+            told["before_caps"] = candidate.uncut
+        return told
+
+
+def _excludes(first: Terms, second: Terms) -> bool:
+    """Whether one that was taken keeps another out: either of them stands alone (in its group)."""
+    for exclusive, other in ((first, second), (second, first)):
+        stacking = exclusive.definition.stacking
+        if stacking.mode == "exclusive" and stacking.group in {"", other.definition.stacking.group}:
+            return True
+    return False
+
+
+def _multiplies(terms: Terms, base: Terms) -> bool:
+    on = terms.definition.effects[0].on  # type: ignore[union-attr]
+    return on in {"all", base.rule_id}

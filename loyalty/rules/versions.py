@@ -1,12 +1,16 @@
-"""The versions of a rule: drafted, activated, retired. An active one is never edited."""
+"""The versions of a rule: drafted, reviewed, approved by a second person, active, retired. Never edited once active."""
 
-from decimal import Decimal
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max, Q, QuerySet
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from loyalty.models import EarningRule, RuleVersion
+from loyalty.rules import reading
 from loyalty.rules.engine import Terms
 from staff import audit
 from staff.models import User
@@ -14,51 +18,100 @@ from staff.models import User
 State = RuleVersion.State
 
 
-class NotADraft(Exception):
-    """Only a draft becomes active."""
+class WrongState(Exception):
+    """The version is not in the state that this step starts from."""
 
 
-def active_version() -> RuleVersion | None:
-    """What purchases earn by now; None while no version is active.
+class SecondPersonNeeded(Exception):
+    """Nobody approves what they wrote or submitted themselves."""
 
-    Of several active rules the one that was activated last counts: there is one rule so far.
+
+class NotYet(Exception):
+    """The version starts later."""
+
+
+def active_versions() -> QuerySet[RuleVersion]:
+    """The active version of each rule, the oldest rule first."""
+    return RuleVersion.objects.filter(state=State.ACTIVE).select_related("rule").order_by("rule_id")
+
+
+def in_force(first: datetime, last: datetime) -> list[RuleVersion]:
+    """The versions by which events between two moments (both included) earn, of each rule the newest first.
+
+    A retired version still counts for what happened before it was retired.
     """
-    return RuleVersion.objects.filter(state=State.ACTIVE).select_related("rule").order_by("-active_from").first()
+    found = (
+        RuleVersion.objects.filter(state__in=[State.ACTIVE, State.RETIRED], active_from__isnull=False)
+        .annotate(ended_at=Least("ends_at", "retired_at"))  # of which an empty one does not count
+        .filter(Q(starts_at__isnull=True) | Q(starts_at__lte=last))
+        .filter(Q(ended_at__isnull=True) | Q(ended_at__gt=first))
+        .select_related("rule")
+        .order_by("rule_id", "-version")
+    )
+    return list(found)
 
 
 def terms_of(version: RuleVersion) -> Terms:
-    """What a version says, for the engine."""
+    """What a version says, for the engine. Raises :class:`~loyalty.rules.reading.DefinitionError` for a bad draft."""
     return Terms(
         version_id=version.pk,
+        rule_id=version.rule_id,
         rule=version.rule.name,
         version=version.version,
-        points=version.points,
-        per_amount=version.per_amount,
-        rounding=version.rounding,
-        expires_after_months=version.expires_after_months,
+        definition=reading.compiled(version.definition),
     )
+
+
+class Period:
+    """The versions in force between two moments, and which of them count at one."""
+
+    def __init__(self, first: datetime, last: datetime) -> None:
+        self._spans = [(version.starts_at, _ended_at(version), terms_of(version)) for version in in_force(first, last)]
+        self.terms = [terms for _start, _end, terms in self._spans]
+        self._is_simple = all(
+            (start is None or start <= first) and (end is None or end > last) for start, end, _terms in self._spans
+        ) and len({terms.rule_id for terms in self.terms}) == len(self.terms)
+
+    def at(self, moment: datetime) -> list[Terms]:
+        """Of each rule the newest version that counts for what happened then."""
+        if self._is_simple:
+            return self.terms
+        found: dict[int, Terms] = {}
+        for start, end, terms in self._spans:
+            if (start is None or start <= moment) and (end is None or moment < end):
+                found.setdefault(terms.rule_id, terms)
+        return list(found.values())
+
+
+def _ended_at(version: RuleVersion) -> datetime | None:
+    ends = [moment for moment in (version.ends_at, version.retired_at) if moment is not None]
+    return min(ends, default=None)
 
 
 @transaction.atomic
 def draft(
     rule: EarningRule,
     *,
-    points: Decimal,
-    per_amount: Decimal,
-    rounding: str,
-    expires_after_months: int | None,
+    definition: Mapping[str, Any],
     user: User | None,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    legal_note: str = "",
 ) -> RuleVersion:
-    """Write a new version of a rule; nothing earns by it before it is activated."""
+    """Write a new version of a rule; nothing earns by it before it is active.
+
+    Raises :class:`~loyalty.rules.reading.DefinitionError`.
+    """
+    reading.parse(definition)
     EarningRule.objects.select_for_update().get(pk=rule.pk)  # two drafts at once get two numbers
     last = rule.versions.aggregate(last=Max("version"))["last"] or 0
     version = RuleVersion.objects.create(
         rule=rule,
         version=last + 1,
-        points=points,
-        per_amount=per_amount,
-        rounding=rounding,
-        expires_after_months=expires_after_months,
+        definition=dict(definition),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        legal_note=legal_note,
         created_by=user,
     )
     audit.record(user, "rule.draft", version)
@@ -66,20 +119,117 @@ def draft(
 
 
 @transaction.atomic
-def activate(version: RuleVersion, *, user: User | None) -> RuleVersion:
-    """Let purchases earn by this draft from now on; the version before it is retired.
+def change(
+    version: RuleVersion,
+    *,
+    definition: Mapping[str, Any],
+    user: User | None,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    legal_note: str = "",
+) -> RuleVersion:
+    """Write a draft anew; whoever does is its author from then on. Raises :class:`WrongState`, DefinitionError."""
+    reading.parse(definition)
+    _move(
+        version,
+        State.DRAFT,
+        State.DRAFT,
+        definition=dict(definition),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        legal_note=legal_note,
+        created_by=user,
+    )
+    audit.record(user, "rule.change", version)
+    return version
 
-    Activating an active version again changes nothing. Raises :class:`NotADraft` for a retired one.
+
+@transaction.atomic
+def submit(version: RuleVersion, *, user: User | None) -> RuleVersion:
+    """Ask for a second person's approval. Raises :class:`WrongState` unless it is a draft."""
+    reading.parse(version.definition)
+    _move(version, State.DRAFT, State.IN_REVIEW, submitted_by=user, submitted_at=timezone.now())
+    audit.record(user, "rule.submit", version)
+    return version
+
+
+@transaction.atomic
+def send_back(version: RuleVersion, *, user: User | None, reason: str = "") -> RuleVersion:
+    """Make a draft again of what is in review or approved. Raises :class:`WrongState`."""
+    version.refresh_from_db()
+    if version.state not in {State.IN_REVIEW, State.APPROVED}:
+        raise WrongState(version.state)
+    cleared = {"submitted_by": None, "submitted_at": None, "approved_by": None, "approved_at": None}
+    _move(version, State(version.state), State.DRAFT, **cleared)
+    audit.record(user, "rule.send-back", version, detail={"reason": reason} if reason else None)
+    return version
+
+
+@transaction.atomic
+def approve(version: RuleVersion, *, user: User | None) -> RuleVersion:
+    """A second person's yes. Raises :class:`WrongState`, and :class:`SecondPersonNeeded` for its author."""
+    version.refresh_from_db()
+    if user is not None and user.pk in {version.created_by_id, version.submitted_by_id}:
+        raise SecondPersonNeeded
+    _move(version, State.IN_REVIEW, State.APPROVED, approved_by=user, approved_at=timezone.now())
+    audit.record(user, "rule.approve", version)
+    return version
+
+
+@transaction.atomic
+def activate(version: RuleVersion, *, user: User | None, since_ever: bool = False) -> RuleVersion:
+    """Let events earn by an approved version; the one before it is retired.
+
+    Where it names no start it counts from now on; ``since_ever`` lets everything that comes in earn by it,
+    however old. Activating an active version again changes nothing. Raises :class:`WrongState`, and
+    :class:`NotYet` where it starts later.
     """
     EarningRule.objects.select_for_update().get(pk=version.rule_id)
     version.refresh_from_db()
     if version.state == State.ACTIVE:
         return version
-    if version.state != State.DRAFT:
-        raise NotADraft
     now = timezone.now()
-    RuleVersion.objects.filter(rule_id=version.rule_id, state=State.ACTIVE).update(state=State.RETIRED, retired_at=now)
-    RuleVersion.objects.filter(pk=version.pk, state=State.DRAFT).update(state=State.ACTIVE, active_from=now)
-    version.refresh_from_db()
+    if version.starts_at and version.starts_at > now:
+        raise NotYet(version.starts_at.isoformat())
+    starts_at = version.starts_at if version.starts_at or since_ever else now
+    # What happens between the start that was set and now, and comes in late, earns by the new version.
+    RuleVersion.objects.filter(rule_id=version.rule_id, state=State.ACTIVE).update(
+        state=State.RETIRED, retired_at=starts_at or now
+    )
+    _move(version, State.APPROVED, State.ACTIVE, active_from=now, starts_at=starts_at)
     audit.record(user, "rule.activate", version)
     return version
+
+
+@transaction.atomic
+def retire(version: RuleVersion, *, user: User | None) -> RuleVersion:
+    """Let nothing earn by an active version from now on. Raises :class:`WrongState`."""
+    _move(version, State.ACTIVE, State.RETIRED, retired_at=timezone.now())
+    audit.record(user, "rule.retire", version)
+    return version
+
+
+def start_due(now: datetime) -> int:
+    """Activate approved versions whose start has come, retire active ones whose end has; returns how many."""
+    changed = 0
+    due = RuleVersion.objects.filter(state=State.APPROVED, starts_at__lte=now).order_by("starts_at", "pk")
+    for version in due:
+        try:
+            activate(version, user=None)
+        except WrongState:  # sent back or activated in the meantime
+            continue
+        changed += 1
+    for version in RuleVersion.objects.filter(state=State.ACTIVE, ends_at__lte=now):
+        with transaction.atomic():
+            _move(version, State.ACTIVE, State.RETIRED, retired_at=F("ends_at"))
+            audit.record(None, "rule.retire", version)
+        changed += 1
+    return changed
+
+
+def _move(version: RuleVersion, before: State, after: State, **fields: Any) -> None:
+    """The step itself: a conditional UPDATE, so that of two people only one takes it."""
+    moved = RuleVersion.objects.filter(pk=version.pk, state=before).update(state=after, **fields)
+    version.refresh_from_db()
+    if not moved:
+        raise WrongState(version.state)

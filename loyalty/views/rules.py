@@ -8,20 +8,27 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from loyalty import programme, rules, words
+from loyalty import programme, rules
 from loyalty.forms import RuleForm
 from loyalty.models import EarningRule, RuleVersion
+from loyalty.rules import sentences
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
-TONES = {RuleVersion.State.DRAFT: "look", RuleVersion.State.ACTIVE: "good", RuleVersion.State.RETIRED: "idle"}
+TONES = {
+    RuleVersion.State.DRAFT: "look",
+    RuleVersion.State.IN_REVIEW: "accent",
+    RuleVersion.State.APPROVED: "accent",
+    RuleVersion.State.ACTIVE: "good",
+    RuleVersion.State.RETIRED: "idle",
+}
 
 
 @requires(Permission.PROGRAMME_VIEW)
 @require_safe
 def rule(request: DeskRequest) -> HttpResponse:
     """The version in force as a sentence, and all versions."""
-    return render(request, "loyalty/rules.html", _page(request, RuleForm.of(rules.active_version())))
+    return render(request, "loyalty/rules.html", _page(request, RuleForm.of(rules.active_versions().first())))
 
 
 @requires(Permission.PROGRAMME_EDIT)
@@ -31,9 +38,9 @@ def draft(request: DeskRequest) -> HttpResponse:
     form = RuleForm(request.POST)
     if not form.is_valid():
         return render(request, "loyalty/rules.html", _page(request, form), status=422)
-    active = rules.active_version()
+    active = rules.active_versions().first()
     owner = active.rule if active else EarningRule.objects.get_or_create(name=programme.RULE)[0]
-    version = rules.draft(owner, user=request.user, **form.cleaned_data)
+    version = rules.draft(owner, user=request.user, definition=form.definition())
     messages.success(
         request,
         _("Version %(version)d is written. Purchases earn by it once it is activated.") % {"version": version.version},
@@ -44,11 +51,21 @@ def draft(request: DeskRequest) -> HttpResponse:
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def activate(request: DeskRequest, pk: int) -> HttpResponse:
-    """Let purchases earn by a draft from now on."""
+    """Submit a draft, or approve and activate what somebody else submitted."""
     version = get_object_or_404(RuleVersion.objects.select_related("rule"), pk=pk)
     try:
+        if version.state == RuleVersion.State.DRAFT:
+            rules.submit(version, user=request.user)
+            messages.success(
+                request, _("Version %(version)d waits for a second person.") % {"version": version.version}
+            )
+            return redirect("loyalty:rules")
+        if version.state == RuleVersion.State.IN_REVIEW:
+            rules.approve(version, user=request.user)
         rules.activate(version, user=request.user)
-    except rules.NotADraft:
+    except rules.SecondPersonNeeded:
+        messages.error(request, _("A second person has to approve what you wrote."))
+    except rules.WrongState:
         messages.error(request, _("Version %(version)d was retired; write a new one.") % {"version": version.version})
     else:
         messages.success(
@@ -58,14 +75,15 @@ def activate(request: DeskRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: DeskRequest, form: RuleForm) -> dict[str, Any]:
-    active = rules.active_version()
+    active = rules.active_versions().first()
     versions = RuleVersion.objects.select_related("rule", "created_by").order_by("-pk")[:100]
     return {
         "active": active,
-        "sentence": words.rule_sentence(active) if active else "",
+        "sentence": sentences.of_version(active) if active else "",
         "rows": [
-            (version, words.rule_sentence(version), TONES[RuleVersion.State(version.state)]) for version in versions
+            (version, sentences.of_version(version), TONES[RuleVersion.State(version.state)]) for version in versions
         ],
+        "open_states": [RuleVersion.State.DRAFT, RuleVersion.State.IN_REVIEW, RuleVersion.State.APPROVED],
         "form": form,
         "may_edit": request.user.may(Permission.PROGRAMME_EDIT),
     }

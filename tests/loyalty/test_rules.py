@@ -1,10 +1,10 @@
-"""The earning rule: exact, the same in Python and in SQL, and never edited once active."""
+"""Versions of earning rules: read, reviewed by two people, in force for their time, and never edited once active."""
 
-import json
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import time_machine
 from django.db import IntegrityError, connection, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,91 +13,18 @@ from hypothesis.extra.django import TestCase
 from loyalty import programme, rules
 from loyalty.models import EarningRule, RuleVersion
 from loyalty.months import add_months
-from loyalty.rules.engine import EXPLANATION_SQL, POINTS_SQL
+from tests.factories import make_user
 
-MONEY = st.decimals(min_value=0, max_value=Decimal("99999999999.99"), places=2)
-SOME_MONEY = MONEY | st.decimals(min_value=0, max_value=2000, places=2)
-TERMS = st.builds(
-    rules.Terms,
-    version_id=st.none(),
-    rule=st.just("Points"),
-    version=st.integers(1, 9),
-    points=st.decimals(min_value=0, max_value=Decimal("99999999.99"), places=2) | st.sampled_from([Decimal(1)]),
-    per_amount=st.decimals(min_value=Decimal("0.01"), max_value=Decimal("99999999.99"), places=2)
-    | st.sampled_from([Decimal(1), Decimal(3), Decimal(7)]),
-    rounding=st.sampled_from(RuleVersion.Rounding.values),
-    expires_after_months=st.none(),
-)
-MULTIPLIERS = st.decimals(min_value=Decimal("0.01"), max_value=Decimal("99.99"), places=2)
+NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
-def terms(**fields: object) -> rules.Terms:
-    values: dict[str, object] = {
-        "version_id": None,
-        "rule": "Points",
-        "version": 1,
-        "points": Decimal(1),
-        "per_amount": Decimal(1),
-        "rounding": "down",
-        "expires_after_months": None,
-    }
-    return rules.Terms(**(values | fields))  # type: ignore[arg-type]
-
-
-def earned(value: str, multiplier: str = "1", **fields: object) -> rules.Earned:
-    tier = rules.TierTerms(key="gold", multiplier=Decimal(multiplier))
-    return rules.earn(value=Decimal(value), tier=tier, terms=terms(**fields), currency="CNY", receipt="S-1")
-
-
-@pytest.mark.parametrize(
-    ("value", "multiplier", "fields", "points", "unrounded"),
-    [
-        ("1286.00", "1.25", {}, 1_607, "1607.5"),
-        ("1286.00", "1.25", {"rounding": "half_up"}, 1_608, "1607.5"),
-        ("0.99", "1", {}, 0, "0.99"),
-        ("99.99", "1", {"per_amount": Decimal(10)}, 9, "9.999"),
-        ("1.00", "1", {"per_amount": Decimal(3)}, 0, "0.333333"),
-        ("3.00", "1", {"per_amount": Decimal(3)}, 1, "1"),
-        ("0.00", "1.5", {}, 0, "0"),
-    ],
-)
-def test_a_purchase_earns_what_the_version_says(
-    value: str, multiplier: str, fields: dict[str, object], points: int, unrounded: str
-) -> None:
-    result = earned(value, multiplier, **fields)
-    assert (result.points, result.explanation["unrounded"]) == (points, unrounded)
-
-
-class TestEngineInSql(TestCase):
-    @settings(max_examples=300, deadline=None)
-    @given(value=SOME_MONEY, multiplier=MULTIPLIERS, terms=TERMS)
-    def test_the_set_based_form_says_the_same_to_the_letter(
-        self, value: Decimal, multiplier: Decimal, terms: rules.Terms
-    ) -> None:
-        expected = rules.earn(
-            value=value, tier=rules.TierTerms(key="gold", multiplier=multiplier), terms=terms, currency="CNY"
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"""SELECT {POINTS_SQL}, {EXPLANATION_SQL}
-                      FROM (SELECT %s::numeric AS value, 'CNY' AS currency, '' AS receipt, 'gold' AS tier,
-                                   %s::numeric AS multiplier) AS sale,
-                           (SELECT %s::numeric AS points, %s::numeric AS per_amount, %s AS rounding,
-                                   %s::jsonb AS explained) AS terms
-                     WHERE %s < 9e18""",
-                [
-                    value,
-                    multiplier,
-                    terms.points,
-                    terms.per_amount,
-                    terms.rounding,
-                    json.dumps(terms.explained()),
-                    expected.points,
-                ],
-            )
-            row = cursor.fetchone()
-        if row is not None:  # beyond a bigint there is nothing to compare: neither form could be stored
-            assert (row[0], json.loads(row[1])) == (expected.points, expected.explanation)
+def in_force(rule: EarningRule, *, starts_at: datetime | None = None, **fields: Any) -> RuleVersion:
+    """A version on its way through review by the system itself."""
+    version = rules.draft(rule, definition=rules.usual(**fields), user=None, starts_at=starts_at)
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    return rules.activate(version, user=None)
 
 
 class TestMonthsInSql(TestCase):
@@ -117,41 +44,107 @@ class TestMonthsInSql(TestCase):
 
 
 @pytest.mark.django_db
-def test_activating_a_version_retires_the_one_before_it() -> None:
+def test_a_version_needs_a_second_person_and_retires_the_one_before_it() -> None:
     programme.ensure_defaults()
-    before = rules.active_version()
-    assert before is not None
-    draft = rules.draft(
-        before.rule,
-        points=Decimal(2),
-        per_amount=Decimal(1),
-        rounding="half_up",
-        expires_after_months=None,
-        user=None,
-    )
-    assert rules.active_version() == before
-    rules.activate(draft, user=None)
+    before = RuleVersion.objects.get()
+    author, second = make_user("marketing_manager"), make_user()
+    version = rules.draft(before.rule, definition=rules.usual(points="2"), user=author)
+    with pytest.raises(rules.WrongState):
+        rules.approve(version, user=second)
+    rules.submit(version, user=author)
+    with pytest.raises(rules.SecondPersonNeeded):
+        rules.approve(version, user=author)
+    rules.approve(version, user=second)
+    rules.activate(version, user=second)
     before.refresh_from_db()
-    assert (before.state, rules.active_version()) == ("retired", draft)
-    with pytest.raises(rules.NotADraft):
-        rules.activate(before, user=None)
+    assert (before.state, list(rules.active_versions())) == ("retired", [version])
+    with pytest.raises(rules.WrongState):
+        rules.activate(before, user=second)
+
+
+@pytest.mark.django_db
+def test_not_even_plain_sql_lets_the_author_approve() -> None:
+    programme.ensure_defaults()
+    author = make_user()
+    version = rules.draft(EarningRule.objects.get(), definition=rules.usual(), user=author)
+    rules.submit(version, user=None)
+    with pytest.raises(IntegrityError, match="four_eyes"), transaction.atomic():
+        RuleVersion.objects.filter(pk=version.pk).update(state="approved", approved_by=author)
 
 
 @pytest.mark.django_db
 def test_a_version_that_was_active_is_never_edited_or_deleted() -> None:
     programme.ensure_defaults()
     active = RuleVersion.objects.get(state="active")
-    rule = EarningRule.objects.get()
-    free = rules.draft(
-        rule, points=Decimal(9), per_amount=Decimal(1), rounding="down", expires_after_months=1, user=None
-    )
-    for change in ({"points": 2}, {"expires_after_months": None}, {"state": "draft"}, {"per_amount": 2}):
+    free = rules.draft(active.rule, definition=rules.usual(points="9"), user=None)
+    for change in (
+        {"definition": rules.usual(points="2")},
+        {"ends_at": NOW},
+        {"starts_at": NOW},
+        {"legal_note": "x"},
+        {"state": "draft"},
+        {"state": "approved"},
+    ):
         with pytest.raises(IntegrityError, match="not changed any more"), transaction.atomic():
             RuleVersion.objects.filter(pk=active.pk).update(**change)
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM loyalty_ruleversion")
-    RuleVersion.objects.filter(pk=free.pk).update(points=3)
+    rules.change(free, definition=rules.usual(points="3"), user=None)
     free.delete()
+
+
+@pytest.mark.django_db
+def test_what_is_in_review_changes_only_by_becoming_a_draft_again() -> None:
+    programme.ensure_defaults()
+    version = rules.draft(EarningRule.objects.get(), definition=rules.usual(), user=None)
+    rules.submit(version, user=None)
+    with pytest.raises(rules.WrongState):
+        rules.change(version, definition=rules.usual(points="3"), user=None)
+    for change in ({"definition": {}}, {"state": "active"}):
+        with pytest.raises(IntegrityError, match="only as a draft"), transaction.atomic():
+            RuleVersion.objects.filter(pk=version.pk).update(**change)
+    rules.approve(version, user=None)
+    rules.send_back(version, user=None, reason="too generous")
+    rules.change(version, definition=rules.usual(points="3"), user=None)
+    assert (version.state, version.approved_at) == ("draft", None)
+
+
+@pytest.mark.django_db
+def test_a_version_starts_and_ends_by_itself() -> None:
+    programme.ensure_defaults()
+    first = RuleVersion.objects.get()
+    with time_machine.travel(NOW, tick=False) as clock:
+        version = rules.draft(
+            first.rule, definition=rules.usual(points="2"), user=None, starts_at=NOW + DAY, ends_at=NOW + 3 * DAY
+        )
+        rules.submit(version, user=None)
+        rules.approve(version, user=None)
+        with pytest.raises(rules.NotYet):
+            rules.activate(version, user=None)
+        assert rules.start_due(NOW) == 0
+        clock.move_to(NOW + DAY + timedelta(minutes=1))
+        assert rules.start_due(NOW + DAY + timedelta(minutes=1)) == 1
+        assert list(rules.active_versions()) == [version]
+        clock.move_to(NOW + 4 * DAY)
+        assert rules.start_due(NOW + 4 * DAY) == 1
+        assert not rules.active_versions()
+    period = rules.Period(NOW, NOW + 4 * DAY)
+
+    def version_at(moment: datetime) -> list[int]:
+        return [terms.version for terms in period.at(moment)]
+
+    # What happened before the start and comes in late earns by the version of its own time.
+    assert [version_at(NOW + n * DAY) for n in (0, 1, 2, 3)] == [[1], [2], [2], []]
+    assert rules.Period(NOW, NOW).terms[0].version == 1
+
+
+@pytest.mark.django_db
+def test_a_new_rule_counts_from_its_activation_on_and_not_for_the_past() -> None:
+    programme.ensure_defaults()
+    with time_machine.travel(NOW, tick=False):
+        in_force(EarningRule.objects.create(name="Second"))
+    assert [terms.rule for terms in rules.Period(NOW - DAY, NOW - DAY).terms] == [programme.RULE]
+    assert [terms.rule for terms in rules.Period(NOW, NOW).terms] == [programme.RULE, "Second"]
 
 
 @pytest.mark.django_db
@@ -159,3 +152,53 @@ def test_the_defaults_are_made_once() -> None:
     for _ in range(2):
         programme.ensure_defaults()
     assert RuleVersion.objects.count() == 1
+
+
+def with_(**fields: Any) -> dict[str, Any]:
+    return rules.usual() | fields
+
+
+@pytest.mark.parametrize(
+    ("definition", "place"),
+    [
+        ([], ""),
+        (with_(event="walk"), "event"),
+        (with_(colour="red"), "colour"),
+        (with_(when={"all": [{"fact": "purchase.amount", "op": "gte", "value": "much"}]}), "when.1"),
+        (with_(when={"fact": "line.unknown", "op": "in", "value": ["x"]}), "when.1"),
+        (with_(effects=[]), "effects"),
+        (with_(effects=[{"type": "gift"}]), "effects.1.type"),
+        (with_(effects=[{"type": "fixed", "points": 0}]), "effects.1.points"),
+        (with_(effects=[{"type": "fixed", "points": "1.5"}]), "effects.1.points"),
+        (with_(effects=[{"type": "per_amount", "points": "1", "per": "0"}]), "effects.1.per"),
+        (with_(effects=[{"type": "multiplier", "factor": "2"}, {"type": "fixed", "points": 1}]), "effects.1"),
+        (with_(effects=[{"type": "multiplier", "factor": "1"}]), "effects.1.factor"),
+        (with_(effects=[{"type": "ladder", "steps": [{"from": "0", "factor": "1"}]}]), "effects"),
+        (
+            with_(
+                effects=[
+                    {"type": "fixed", "points": 1},
+                    {"type": "ladder", "steps": [{"from": "0", "factor": "1"}, {"from": "0", "factor": "2"}]},
+                ]
+            ),
+            "effects.2.steps",
+        ),
+        (
+            with_(effects=[{"type": "fixed", "points": 1}, {"type": "coefficient", "fact": "purchase.amount"}]),
+            "effects.2.fact",
+        ),
+        (with_(stacking={"mode": "best"}), "stacking.group"),
+        (with_(caps=[{"per": "hour", "points": 1}]), "caps.1.per"),
+        (with_(caps=[{"per": "day", "points": 1, "money": "1"}]), "caps.1"),
+        (with_(caps=[{"per": "day", "points": 1}, {"per": "day", "points": 2}]), "caps"),
+        (with_(pending={"days": -1}), "pending.days"),
+        (with_(expiry={"type": "months"}), "expiry.n"),
+        (with_(event="interaction"), "effects.1.type"),
+        (with_(qualifying="some"), "qualifying"),
+    ],
+)
+@pytest.mark.django_db
+def test_each_mistake_is_named_by_its_place(definition: Any, place: str) -> None:
+    assert place in rules.problems(definition)
+    with pytest.raises(rules.DefinitionError):
+        rules.parse(definition)

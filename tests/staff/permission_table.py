@@ -10,7 +10,6 @@ address needs and returns its arguments; it runs in the test's database::
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
@@ -138,9 +137,7 @@ def a_finished_campaign() -> Mapping[str, Any]:
 def a_rule_draft() -> Mapping[str, Any]:
     programme.ensure_defaults()
     rule = EarningRule.objects.get()
-    version = rules.draft(
-        rule, points=Decimal(2), per_amount=Decimal(1), rounding="down", expires_after_months=None, user=None
-    )
+    version = rules.draft(rule, definition=rules.usual(points="2"), user=None)
     return {"pk": version.pk}
 
 
