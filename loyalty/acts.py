@@ -30,6 +30,9 @@ NAMES = (
     gettext_noop("Threshold"),
     gettext_noop("Multiplier"),
     gettext_noop("Member"),
+    gettext_noop("Comment"),
+    gettext_noop("adjust reason"),
+    gettext_noop("programme settings"),
     gettext_noop("reward"),
     gettext_noop("redemption"),
     gettext_noop("rule version"),
@@ -50,6 +53,9 @@ def register() -> None:
     """Tell the audit the words of this room's actions."""
     audit.describe(
         {
+            "settings.change": _("changed the programme's settings"),
+            "points.adjust": _("gave or took points"),
+            "points.reverse": _("took an entry back"),
             "programme.start": _("started the programme"),
             "redemption.reserve": _("reserved a reward"),
             "redemption.confirmed": _("confirmed a redemption"),

@@ -10,13 +10,15 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
-        from loyalty import acts, facts, history
+        from loyalty import acts, adjustments, facts, history, reversals
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
         from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
         from members.importing import kinds
 
         acts.register()
+        adjustments.register()
+        reversals.register()
         facts.register()
         history.register()
         kinds.register(PurchaseKind())

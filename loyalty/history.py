@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import words
+from loyalty import reversals, words
 from loyalty.models import Entry, Tier, TierChange
 from members import timeline
 from members.models import Member
-from members.timeline import TimelineItem, Tone
+from members.timeline import Act, TimelineItem, Tone
+from staff.permissions import Permission
 
 TONES: dict[str, Tone] = {
     Entry.Kind.EARN: "good",
@@ -26,7 +28,7 @@ def points(member: Member, before: datetime, limit: int) -> Sequence[TimelineIte
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     entries = (
         Entry.objects.filter(member=member, occurred_at__lt=before)
-        .select_related("redemption__created_by")
+        .select_related("redemption__created_by", "reversed_by")
         .order_by("-occurred_at", "-seq")[:limit]
     )
     return [_entry(entry, tiers) for entry in entries]
@@ -40,6 +42,10 @@ def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
         details.append(str(redemption.get_state_display()))
         if redemption.created_by:
             details.append(_("reserved by %(name)s") % {"name": redemption.created_by.name})
+    acts = []
+    if reversals.is_reversible(entry) and not hasattr(entry, "reversed_by"):
+        url = reverse("loyalty:entry-reverse", args=[entry.pk])
+        acts.append(Act(_("Take back…"), url, Permission.POINTS_REVERSE))
     return TimelineItem(
         at=entry.occurred_at,
         kind="points",
@@ -50,6 +56,7 @@ def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
         points=entry.points,
         balance=entry.balance_after,
         about=about,
+        acts=acts,
     )
 
 

@@ -12,6 +12,8 @@ from loyalty.rule_models import CapUse as CapUse
 from loyalty.rule_models import EarningRule as EarningRule
 from loyalty.rule_models import RuleVersion as RuleVersion
 from loyalty.sealed import Block, EntryMonth, LotMonth, SealNote  # noqa: F401 (models of this room)
+from loyalty.service_models import AdjustDay as AdjustDay
+from loyalty.service_models import AdjustReason as AdjustReason
 from loyalty.tier_models import Measure as Measure
 from loyalty.tier_models import Tier as Tier
 from loyalty.tier_models import TierBenefit as TierBenefit
@@ -42,6 +44,12 @@ class ProgrammeSettings(models.Model):
     grace_days = models.PositiveSmallIntegerField(_("days to spend returned points"), default=30)
     adjust_daily_limit = models.PositiveIntegerField(_("points one person may adjust in a day"), default=5_000)
     adjust_approval_above = models.PositiveIntegerField(_("points above which a second person decides"), default=1_000)
+    adjust_expires_after_months = models.PositiveSmallIntegerField(
+        _("months after which points given by service expire"), null=True, blank=True, default=24
+    )
+    transfer_approval_above = models.PositiveIntegerField(
+        _("points moved between members above which a second person decides"), default=5_000
+    )
     # Programme currency.
     point_value = models.DecimalField(_("value of a point"), max_digits=10, decimal_places=4, default=Decimal("0.01"))
 

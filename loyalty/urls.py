@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loyalty.views import ledger, member, redemptions, rewards, rules, tiers
+from loyalty.views import adjusting, ledger, member, redemptions, rewards, rules, settings, tiers
 
 app_name = "loyalty"
 
@@ -20,6 +20,8 @@ urlpatterns = [
     path("redemptions/", redemptions.redemption_list, name="redemptions"),
     path("redemptions/<int:pk>/advance/", redemptions.advance, name="redemption-advance"),
     path("redemptions/<int:pk>/cancel/", redemptions.cancel, name="redemption-cancel"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/reasons/<int:pk>/", settings.reason, name="adjust-reason"),
     path("ledger/", ledger.page, name="ledger"),
     path("members/<path:number>/badge/", member.badge, name="member-badge"),
     path("members/<path:number>/summary/", member.summary, name="member-summary"),
@@ -27,4 +29,7 @@ urlpatterns = [
     path("members/<path:number>/redeem/", member.redeem, name="member-redeem"),
     path("members/<path:number>/pool/", member.pool, name="member-pool"),
     path("households/<int:pk>/pool/", member.household_pool, name="household-pool"),
+    path("members/<path:number>/adjust/", adjusting.adjust, name="member-adjust"),
+    path("members/<path:number>/waiting/", adjusting.waiting, name="member-waiting"),
+    path("entries/<int:pk>/reverse/", adjusting.reverse_entry, name="entry-reverse"),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from loyalty.models import Entry, Redemption, Reward, Tier, TierChange
+from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierChange
 from staff import figures
 
 Explanation = dict[str, Any]
@@ -23,6 +23,11 @@ def reward_name(reward: Reward) -> str:
     return reward.name_zh if _in_chinese() and reward.name_zh else reward.name
 
 
+def reason_name(reason: AdjustReason) -> str:
+    """The reason's name in the reader's language."""
+    return reason.name_zh if _in_chinese() and reason.name_zh else reason.name
+
+
 def title(entry: Entry) -> str:
     """What the entry is, in a few words."""
     told: Explanation = entry.explanation
@@ -33,6 +38,8 @@ def title(entry: Entry) -> str:
         return told_reward(told)
     if entry.kind == Entry.Kind.EXPIRE:
         return _("Points expired")
+    if entry.kind == Entry.Kind.ADJUST and "reason" in told:
+        return _told_reason(told)
     if entry.kind == Entry.Kind.REVERSE:
         return _reversal_title(told)
     return str(told.get("text") or entry.get_kind_display())
@@ -52,7 +59,23 @@ def details(entry: Entry, tiers: dict[str, Tier] | None = None) -> list[str]:
         return [_("%(member)s of the same household redeemed it") % {"member": told["for"]}]
     if entry.kind == Entry.Kind.REVERSE and told.get("reason") == "import_undone":
         return [_("the import of %(file)s was taken back") % {"file": told.get("file", "")}]
+    if "by" in told:
+        return _by_hand(told)
     return []
+
+
+def _by_hand(told: Explanation) -> list[str]:
+    """What a person of the desk said, and who it was."""
+    approved = told.get("approved_by")
+    return [
+        *([str(told["comment"])] if told.get("comment") else []),
+        *([_("by %(name)s") % {"name": told["by"]}] if told["by"] else []),
+        *([_("approved by %(name)s") % {"name": approved}] if approved else []),
+    ]
+
+
+def _told_reason(told: Explanation) -> str:
+    return str(told.get("reason_zh") or told["reason"]) if _in_chinese() else str(told["reason"])
 
 
 def told_reward(told: Explanation) -> str:
@@ -91,6 +114,8 @@ def state_tone(state: str) -> str:
 def _reversal_title(told: Explanation) -> str:
     if "reward" in told:
         return _("%(reward)s cancelled") % {"reward": told_reward(told)}
+    if "reversed" in told:
+        return _("Taken back: %(what)s") % {"what": told["reversed"]}
     return str(told.get("text") or _("Taken back"))
 
 

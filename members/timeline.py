@@ -13,12 +13,22 @@ from typing import Literal
 from django.utils.functional import Promise
 
 from members.models import Member
+from staff.permissions import Permission
 
 Tone = Literal["good", "look", "bad", "idle", "accent"]
 
 PAGE = 25
 # More things than this never happened to one member in one moment.
 LARGEST_PAGE = 2000
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that can be done about a line: its words, the address of its dialog, the permission it needs."""
+
+    label: str
+    url: str
+    permission: Permission
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,7 @@ class TimelineItem:
     points: int | None = None
     balance: int | None = None
     about: str = ""
+    acts: Sequence[Act] = ()
 
 
 # (member, before, limit) -> at most ``limit`` items older than ``before``, newest first.
@@ -104,6 +115,7 @@ def _one(first: TimelineItem, second: TimelineItem, order: dict[str, int]) -> Ti
     return replace(
         first,
         details=[*first.details, *second.details],
+        acts=[*first.acts, *second.acts],
         points=sum(gained) if gained else None,
         balance=first.balance if second.balance is None else second.balance,
     )

@@ -102,6 +102,7 @@ def _page(request: DeskRequest, who: Member, *, is_revealed: bool = False) -> di
         "year": year,
         "year_spend": figures.money(year.spend, places=0 if year.spend >= LARGE else None),
         "may_redeem": request.user.may(Permission.POINTS_REDEEM),
+        "may_adjust": request.user.may(Permission.POINTS_ADJUST),
         "may_edit": request.user.may(Permission.MEMBERS_EDIT),
         "consent_forms": _consent_forms(request, who),
         **_who(request, who, is_revealed=is_revealed),
@@ -156,7 +157,7 @@ def _timeline(request: DeskRequest, who: Member) -> dict[str, Any]:
         "member": who,
         "kind": kind,
         "kinds": [(value, label, value == kind) for value, label in choices],
-        "items": page.items,
+        "items": [(item, [act for act in item.acts if request.user.may(act.permission)]) for item in page.items],
         "older_than": page.older_than.isoformat() if page.older_than else "",
         "is_older": "before" in request.GET,
     }

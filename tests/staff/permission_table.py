@@ -17,7 +17,7 @@ from django.utils import timezone
 from campaigns import links
 from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
-from loyalty import ledger, programme, rewards, rules
+from loyalty import adjustments, ledger, programme, rewards, rules
 from loyalty.models import EarningRule, Reward
 from members import households
 from members.importing import runs
@@ -143,6 +143,16 @@ def a_rule_draft() -> Mapping[str, Any]:
 
 def a_reward() -> Mapping[str, Any]:
     return {"pk": Reward.objects.create(name=f"Coffee {secrets.token_hex(4)}", points=100).pk}
+
+
+def a_reason() -> Mapping[str, Any]:
+    return {"pk": adjustments.reasons()[0].pk}
+
+
+def an_entry() -> Mapping[str, Any]:
+    key, now = secrets.token_hex(8), timezone.now()
+    entry = ledger.award(member_id=make_member().pk, points=100, key=key, occurred_at=now, explanation={})
+    return {"pk": entry.pk}
 
 
 def a_redemption() -> Mapping[str, Any]:
@@ -300,5 +310,10 @@ TABLE: dict[str, Row] = {
     "loyalty:member-lots": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:member-pool": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:household-pool": opens(P.MEMBERS_VIEW, a_household),
+    "loyalty:settings": Row(P.PROGRAMME_EDIT, data={"grace_days": "1"}),
+    "loyalty:adjust-reason": posts(P.PROGRAMME_EDIT, a_reason, data={"name": "Whim"}),
+    "loyalty:member-adjust": Row(P.POINTS_ADJUST, a_member, data={"points": "5", "step": "do"}),
+    "loyalty:member-waiting": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:entry-reverse": Row(P.POINTS_REVERSE, an_entry, data={"comment": "no"}),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
 }

@@ -1,0 +1,193 @@
+"""Taking one entry back by hand: at most once, with what happens to points that are spent said before.
+
+Counts towards the same limits as an adjustment, and above them becomes a request to a second person.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from loyalty import ledger, limits, words
+from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible, posting
+from loyalty.models import Entry, Lot, Policy
+from loyalty.programme import settings_now
+from staff import approvals, audit, figures
+from staff.models import Approval, User
+from staff.permissions import Permission
+
+KIND = "points.reverse"
+# A redemption is cancelled, a transfer sent back and a refund undone as a whole, not entry by entry.
+KINDS = (Entry.Kind.EARN, Entry.Kind.ADJUST, Entry.Kind.EXPIRE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What taking an entry back would do.
+
+    Of points that it brought, ``unspent`` are left in their own lot and ``from_others`` would come from the
+    member's other lots; ``short`` are nowhere, and the programme's policy says what becomes of them. Points that
+    it took come back, those whose lot has expired until ``grace_until``.
+    """
+
+    points: int
+    unspent: int
+    from_others: int
+    short: int
+    policy: Policy
+    grace_until: datetime
+    needs_second_person: bool
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the policy lets it be taken back."""
+        return not self.short or self.policy != Policy.REFUSE
+
+
+def is_reversible(entry: Entry) -> bool:
+    """Whether an entry of this kind can be taken back by hand (not whether it was already)."""
+    return entry.kind in KINDS
+
+
+def preview(entry: Entry, *, at: datetime | None = None) -> Preview:
+    """What taking it back would do now; writes nothing."""
+    now, told = at or timezone.now(), settings_now()
+    brought = max(entry.points, 0)
+    held = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0).values_list("entry_id", "remaining")
+    own = sum(left for entry_id, left in held if entry_id == entry.pk)
+    others = sum(left for entry_id, left in held if entry_id != entry.pk)
+    unspent = min(own, brought)
+    from_others = min(others, brought - unspent)
+    return Preview(
+        points=entry.points,
+        unspent=unspent,
+        from_others=from_others,
+        short=brought - unspent - from_others,
+        policy=Policy(told.clawback_policy),
+        grace_until=now + timedelta(days=told.grace_days),
+        needs_second_person=limits.needs_second_person(abs(entry.points)),
+    )
+
+
+@transaction.atomic
+def reverse(entry: Entry, *, comment: str, user: User | None, agent: str = "", label: str = "") -> Entry | Approval:
+    """Take it back, or ask for it where it takes a second person.
+
+    Repeating it returns the same reversal or request. Raises :class:`~loyalty.ledger.NotReversible`,
+    :class:`~loyalty.ledger.AlreadyReversed`, :class:`~loyalty.ledger.InsufficientPoints` (under the policy to
+    refuse) and :class:`~loyalty.limits.DayLimitReached`.
+    """
+    if not is_reversible(entry):
+        raise NotReversible
+    posting.lock(entry.member_id)
+    if Entry.objects.filter(reverses=entry).exists():
+        raise AlreadyReversed(entry.pk)
+    for waiting in approvals.waiting_about(f"member:{entry.member_id}"):
+        if waiting.kind == KIND and waiting.payload["entry"] == entry.pk:
+            return waiting
+    size = abs(entry.points)
+    if limits.needs_second_person(size):
+        return approvals.request(
+            KIND,
+            subject=f"{-entry.points:+,} · {entry.member.number} · reversal",
+            payload={"entry": entry.pk, "points": entry.points, "number": entry.member.number},
+            user=user,
+            label=label,
+            about=f"member:{entry.member_id}",
+            comment=comment,
+        )
+    limits.take(agent or (limits.agent_of(user) if user else label), size, at=timezone.now())
+    return _post(entry, comment=comment, user=user, by=label or str(user or ""), approved_by="")
+
+
+def register() -> None:
+    """Let reversals above the limit be approved."""
+    approvals.register(
+        KIND,
+        gettext_lazy("Entry taken back"),
+        Permission.APPROVALS_DECIDE,
+        _carry_out,
+        outlook=_outlook,
+        title=_title,
+    )
+
+
+def _post(entry: Entry, *, comment: str, user: User | None, by: str, approved_by: str) -> Entry:
+    told, now = settings_now(), timezone.now()
+    explanation: dict[str, Any] = {
+        "reversed": words.title(entry),
+        "comment": comment,
+        "by": by,
+        "approved_by": approved_by,
+    }
+    reversal = ledger.reverse(
+        entry,
+        explanation=explanation,
+        policy=Policy(told.clawback_policy),
+        grace_until=now + timedelta(days=told.grace_days),
+    )
+    detail = {"member": entry.member.number, "points": reversal.points, "comment": comment}
+    audit.record(user, "points.reverse", entry.member, detail=detail)
+    return reversal
+
+
+def _carry_out(approval: Approval) -> None:
+    entry = _entry(approval)
+    try:
+        _post(
+            entry,
+            comment=approval.comment,
+            user=approval.decided_by,
+            by=approval.requested_label,
+            approved_by=str(approval.decided_by or ""),
+        )
+    except AlreadyReversed as refusal:
+        raise approvals.CannotBeDone(_("It was taken back meanwhile.")) from refusal
+    except InsufficientPoints as refusal:
+        raise approvals.CannotBeDone(
+            _("%(needed)s points would be taken; %(available)s are there, and the programme refuses what is missing.")
+            % {"needed": figures.number(refusal.needed), "available": figures.number(refusal.available)}
+        ) from refusal
+
+
+def _outlook(approval: Approval) -> approvals.Outlook:
+    entry = _entry(approval)
+    member = (_("Member"), f"{entry.member.display_name} · {entry.member.number}")
+    what = (_("Entry"), f"{words.title(entry)} · {figures.when(entry.occurred_at)}")
+    warning = _("It was taken back meanwhile.") if Entry.objects.filter(reverses=entry).exists() else ""
+    return approvals.Outlook([member, what, *told(preview(entry))], warning)
+
+
+def told(found: Preview) -> list[tuple[str, str]]:
+    """The figures of a preview, as names and values."""
+    if found.points < 0:
+        return [
+            (_("Points that come back"), figures.signed(-found.points)),
+            (_("Where their lot has expired, until"), figures.when(found.grace_until)),
+        ]
+    lines = [
+        (_("Points taken back"), figures.signed(-found.points)),
+        (_("Not spent yet"), figures.number(found.unspent)),
+        (_("Spent: taken from other points"), figures.number(found.from_others)),
+    ]
+    if found.short:
+        becomes = {
+            Policy.REFUSE: _("missing: it is refused"),
+            Policy.TAKE: _("missing: they are let go"),
+            Policy.DEBT: _("missing: they become debt, paid off by later points"),
+        }[found.policy]
+        lines.append((_("Spent and not there"), f"{figures.number(found.short)} · {becomes}"))
+    return lines
+
+
+def _title(approval: Approval) -> str:
+    names = {"points": figures.signed(-approval.payload["points"]), "member": approval.payload["number"]}
+    return _("Take an entry back: %(points)s points for %(member)s") % names
+
+
+def _entry(approval: Approval) -> Entry:
+    return Entry.objects.select_related("member").get(pk=approval.payload["entry"])

@@ -1,0 +1,124 @@
+"""What the programme does where nothing else says otherwise: policies, limits, the value of a point, reasons."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
+
+from loyalty import adjustments
+from loyalty.models import AdjustReason, ProgrammeSettings
+from loyalty.programme import settings_now
+from staff import audit, changes
+from staff.permissions import Permission, requires
+from staff.requests import DeskRequest
+
+HISTORY = 20
+
+
+class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The one row of settings."""
+
+    class Meta:
+        model = ProgrammeSettings
+        fields = (
+            "clawback_policy",
+            "grace_days",
+            "adjust_daily_limit",
+            "adjust_approval_above",
+            "adjust_expires_after_months",
+            "transfer_approval_above",
+            "point_value",
+        )
+        widgets = {"clawback_policy": forms.RadioSelect}
+        labels = {
+            "clawback_policy": gettext_lazy("When points are taken back that are spent already"),
+            "grace_days": gettext_lazy("Days to spend points that come back after their expiry"),
+            "adjust_daily_limit": gettext_lazy("Points that one person may give and take in a day"),
+            "adjust_approval_above": gettext_lazy("Points given or taken at once above which a second person decides"),
+            "adjust_expires_after_months": gettext_lazy("Months after which points given by service expire"),
+            "transfer_approval_above": gettext_lazy("Points moved between members above which a second person decides"),
+            "point_value": gettext_lazy("Value of a point, in the programme's currency"),
+        }
+        help_texts = {
+            "clawback_policy": gettext_lazy("Refunds, entries that service takes back and undone batches go by it."),
+            "adjust_daily_limit": gettext_lazy("Given and taken together, without what a second person approved."),
+            "adjust_expires_after_months": gettext_lazy("Empty: never."),
+            "point_value": gettext_lazy("For what the programme owes, and for the cost of an adjustment."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy: Any = self.fields["clawback_policy"]
+        policy.choices = ProgrammeSettings._meta.get_field("clawback_policy").choices
+        self.fields["adjust_expires_after_months"].widget.attrs["max"] = 240
+
+    def clean_adjust_expires_after_months(self) -> int | None:
+        """Between one month and twenty years, or never."""
+        months: int | None = self.cleaned_data["adjust_expires_after_months"]
+        if months is not None and not 1 <= months <= 240:
+            raise forms.ValidationError(_("Between 1 and 240 months, or empty."))
+        return months
+
+
+class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A reason for points by hand."""
+
+    class Meta:
+        model = AdjustReason
+        fields = ("name", "name_zh", "qualifies", "active")
+        help_texts = {"qualifies": gettext_lazy("Points given for it count towards the member's tier.")}
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings(request: DeskRequest) -> HttpResponse:
+    """The form, and who changed what before."""
+    before = settings_now()
+    if request.method != "POST":
+        return _page(request, SettingsForm(instance=before))
+    form = SettingsForm(request.POST, instance=before)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    if changed := form.changed_data:
+        with transaction.atomic():
+            ProgrammeSettings.objects.filter(pk=before.pk).update(**{name: form.cleaned_data[name] for name in changed})
+            audit.record(request.user, "settings.change", before, detail={"fields": changed})
+    messages.success(request, _("Saved."))
+    return redirect("loyalty:settings")
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_POST
+def reason(request: DeskRequest, pk: int) -> HttpResponse:
+    """Change a reason, or put it out of use: what was given for it keeps it."""
+    found = get_object_or_404(AdjustReason, pk=pk)
+    form = ReasonForm(request.POST, instance=found, prefix=f"reason-{pk}")
+    if not form.is_valid():
+        messages.error(request, _("A reason needs a name."))
+    else:
+        with transaction.atomic():
+            form.save()
+            audit.record(request.user, "settings.change", found, detail={"fields": form.changed_data})
+        messages.success(request, _("Saved."))
+    return redirect("loyalty:settings")
+
+
+def _page(request: DeskRequest, form: SettingsForm, *, status: int = 200) -> HttpResponse:
+    adjustments.reasons()
+    context = {
+        "form": form,
+        "reasons": [
+            (found, ReasonForm(instance=found, prefix=f"reason-{found.pk}")) for found in AdjustReason.objects.all()
+        ],
+        "changes": [
+            *changes.newest(model="loyalty.programmesettings", limit=HISTORY),
+            *changes.newest(model="loyalty.adjustreason", limit=HISTORY),
+        ][:HISTORY],
+    }
+    return render(request, "loyalty/settings.html", context, status=status)
