@@ -48,7 +48,7 @@ class MetricView(ApiView):
             OpenApiParameter("survey", str, description="Only answers of this survey."),
             OpenApiParameter("campaign", int, description="The campaign's id, for metrics of campaigns."),
         ],
-        responses={200: OpenApiTypes.OBJECT, 400: OpenApiTypes.OBJECT, 404: OpenApiTypes.OBJECT},
+        responses={200: OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, key: str) -> Response:
         """Compute one metric; the figures are those of its page and of its CSV file."""

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from analytics.api import MetricsView, MetricView
+from loyalty import api as loyalty
 from members.api import AnswersView, MembersView, MemberView
 from staff.api import ApiView
 from staff.permissions import public
@@ -47,9 +48,17 @@ urlpatterns = [
     re_path(r"^schema/?$", public(SpectacularAPIView.as_view(permission_classes=[])), name="schema"),
     re_path(r"^members/?$", MembersView.as_view(), name="members"),
     re_path(r"^survey-responses/?$", AnswersView.as_view(), name="survey-responses"),
+    re_path(r"^purchases/?$", loyalty.PurchasesView.as_view(), name="purchases"),
+    re_path(r"^purchases/batch/?$", loyalty.PurchaseBatchView.as_view(), name="purchase-batch"),
+    re_path(r"^purchases/(?P<key>.+?)/?$", loyalty.PurchaseView.as_view(), name="purchase"),
+    re_path(r"^tiers/?$", loyalty.TiersView.as_view(), name="tiers"),
+    re_path(r"^members/(?P<number>[^/]+)/points/?$", loyalty.BalanceView.as_view(), name="points"),
+    re_path(r"^members/(?P<number>[^/]+)/points/lots/?$", loyalty.LotsView.as_view(), name="lots"),
+    re_path(r"^members/(?P<number>[^/]+)/points/entries/?$", loyalty.EntriesView.as_view(), name="entries"),
+    re_path(r"^members/(?P<number>[^/]+)/tier/?$", loyalty.StandingView.as_view(), name="tier"),
     re_path(r"^members/(?P<number>[^/]+)/?$", MemberView.as_view(), name="member"),
     re_path(r"^kpis/?$", MetricsView.as_view(), name="kpis"),
     re_path(r"^kpis/(?P<key>[^/]+)/?$", MetricView.as_view(), name="kpi"),
     # Last: whatever is left.
-    re_path(r"^(?P<rest>.*)$", UnknownView.as_view(), name="unknown"),
+    re_path(r"^(?P<rest>[\s\S]*)$", UnknownView.as_view(), name="unknown"),
 ]

@@ -200,7 +200,7 @@ PROGRAMME_PHONE_CODE = env.str("PROGRAMME_PHONE_CODE", default="86")
 USE_TZ = True
 
 # The largest body of a request to the API; a batch of 1,000 purchases with ten lines each is about two megabytes.
-API_MAX_BYTES = env.int("API_MAX_BYTES", default=5 * 1024**2)
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("API_MAX_BYTES", default=5 * 1024**2)
 # For how long a repeated request gets the answer of the first; what it gave or took is guarded for ever.
 API_IDEMPOTENCY_DAYS = env.int("API_IDEMPOTENCY_DAYS", default=7)
 REST_FRAMEWORK = {
@@ -209,7 +209,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["staff.api_access.KeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"key": env.str("API_RATE", default="600/min")},
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["staff.api_input.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["staff.api_input.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "staff.api_schema.Described",
     "EXCEPTION_HANDLER": "staff.problems.respond",
     "UNAUTHENTICATED_USER": None,
@@ -222,11 +222,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "staff.api_schema.close_inputs",
-    ],
+    "POSTPROCESSING_HOOKS": ["staff.api_schema.close_inputs"],
 }
 
 STATIC_URL = "static/"

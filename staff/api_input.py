@@ -14,7 +14,6 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import IO, Any, ClassVar, Final, NoReturn
 
-from django.conf import settings
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -31,25 +30,26 @@ EMAIL: Final = r"[^@\u0000-\u0020\u007f,;<>]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,24}"
 PHONE: Final = r"\+[1-9][0-9]{6,14}"
 LANGUAGE: Final = r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,5})?"
 CURRENCY: Final = r"[A-Z]{3}"
+# Without blanks around it.
+NAME: Final = r"[^\u0000-\u0020\u007f]([^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f])?"
 NUMBER: Final = r"[A-Za-z0-9-]+"
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EARLIEST_YEAR, _LATEST_YEAR = 1900, 2200
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-class BoundedJSONParser(parsers.JSONParser):
-    """JSON of at most ``API_MAX_BYTES``, without what no database takes: NUL, half characters, infinity."""
+class StrictJSONParser(parsers.JSONParser):
+    """JSON without what no database takes: NUL, half characters, infinity. Django bounds its length."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """The value that the body holds. Raises 413 for a longer one and 400 for what cannot be read."""
-        text = stream.read(settings.API_MAX_BYTES + 1)
-        if len(text) > settings.API_MAX_BYTES:
-            detail = _("The request holds more than %(bytes)d bytes.") % {"bytes": settings.API_MAX_BYTES}
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", detail)
+        """The value that the body holds. Raises ParseError (400) for what cannot be read."""
         try:
-            value = json.loads(text.decode(), parse_constant=_refuse_constant, object_pairs_hook=_without_doubles)
+            value = json.loads(
+                stream.read().decode(), parse_constant=_refuse_constant, object_pairs_hook=_without_doubles
+            )
         except RecursionError as error:
             raise ParseError(_("The JSON is nested too deeply.")) from error
         except ValueError as error:
@@ -113,6 +113,7 @@ class Query(Input):
                 raise serializers.ValidationError(
                     {name[:60]: [_("This parameter comes twice.")] for name in doubled[:20]}, code="doubled"
                 )
+            data = data.dict()  # of a form, DRF takes an empty field for one that was left out
         return super().to_internal_value(data)
 
 
@@ -266,6 +267,10 @@ class Digits(Exact):
             self.fail("not_decimal", decimals=self.decimals)
         return Decimal(data)
 
+    def to_representation(self, value: Any) -> str:
+        """As it is sent."""
+        return str(value)
+
 
 class Amount(Digits):
     """Money, below 100 billion."""
@@ -275,7 +280,7 @@ class Amount(Digits):
 
 
 class Moment(Exact):
-    """ISO 8601 with its offset: ``2026-11-22T09:30:00+08:00``."""
+    """ISO 8601 with its offset: ``2026-11-22T09:30:00+08:00``. No programme is older than 1900."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {
         "not_a_time": gettext_lazy("Write a time with its offset, like 2026-11-22T09:30:00+08:00.")
@@ -290,9 +295,13 @@ class Moment(Exact):
         if not isinstance(data, str) or not _MOMENT.fullmatch(data):
             self.fail("not_a_time")
         try:
-            return datetime.fromisoformat(data.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
+            moment = datetime.fromisoformat(data.upper())
+        except ValueError:
             self.fail("not_a_time")
+        if not _EARLIEST_YEAR <= moment.year < _LATEST_YEAR:
+            text = _("This is too long ago, or too far ahead.")
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "out-of-range", text, self.field_name or "")
+        return moment.astimezone(UTC)
 
 
 class Day(Exact):

@@ -90,7 +90,6 @@ class Described(AutoSchema):
             yield HTTPStatus.UNAUTHORIZED, "No key, or one that is unknown or revoked."
             yield HTTPStatus.FORBIDDEN, "The key lacks the scope."
             yield HTTPStatus.TOO_MANY_REQUESTS, "Too many requests in this minute."
-        if "{" in self.path or self.method in CHANGES:
             yield HTTPStatus.NOT_FOUND, "No such member or thing."
         yield HTTPStatus.NOT_ACCEPTABLE, "Answers are JSON only."
         if self.method in CHANGES:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -74,6 +75,9 @@ def _as_api_exception(error: Exception) -> exceptions.APIException:
         return exceptions.NotFound(*error.args[:1])
     if isinstance(error, PermissionDenied):
         return exceptions.PermissionDenied(*error.args[:1])
+    if isinstance(error, RequestDataTooBig):
+        text = _("A request holds at most %(bytes)d bytes.") % {"bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", text)
     if isinstance(error, SuspiciousOperation):
         return Problem(HTTPStatus.BAD_REQUEST, "bad-request", str(error))
     reference = uuid.uuid4().hex[:8]

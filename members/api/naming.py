@@ -19,6 +19,10 @@ class MemberName(Text):
     def __init__(self, **options: Any) -> None:
         super().__init__(longest=132, shortest=1, help_text=HELP, **options)
 
+    def schema(self) -> dict[str, Any]:
+        """With an example."""
+        return super().schema() | {"examples": ["M00482113"]}
+
 
 def member_of(reference: str, field: str = "") -> Member:
     """The member who is meant, or a 404 problem."""

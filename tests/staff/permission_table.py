@@ -27,7 +27,7 @@ from staff import api_keys
 from staff.models import Approval, Job
 from staff.permissions import Permission, Scope
 from tests.campaigns.campaigns import make_draft
-from tests.factories import make_member, make_user
+from tests.factories import make_member, make_purchase, make_user
 
 P = Permission
 
@@ -94,6 +94,11 @@ def a_member() -> Mapping[str, Any]:
 
 def a_household() -> Mapping[str, Any]:
     return {"pk": households.create(name="Wang", kind="household", user=None).pk}
+
+
+def a_member_and_tiers() -> Mapping[str, Any]:
+    programme.ensure_defaults()
+    return a_member()
 
 
 def an_api_key() -> Mapping[str, Any]:
@@ -288,6 +293,14 @@ TABLE: dict[str, Row] = {
     "api:schema": everybody(),
     "api:unknown": everybody(lambda: {"rest": "no/such/thing"}, status=404),
     "api:members": answers(Scope.MEMBERS_READ),
+    "api:purchases": answers(Scope.PURCHASES_READ),
+    "api:purchase-batch": answers(Scope.PURCHASES_WRITE, status=405),
+    "api:purchase": answers(Scope.PURCHASES_READ, lambda: {"key": make_purchase().key}),
+    "api:points": answers(Scope.POINTS_READ, a_member),
+    "api:lots": answers(Scope.POINTS_READ, a_member),
+    "api:entries": answers(Scope.POINTS_READ, a_member),
+    "api:tiers": answers(Scope.TIERS_READ),
+    "api:tier": answers(Scope.TIERS_READ, a_member_and_tiers),
     "api:survey-responses": answers(Scope.INTERACTIONS_WRITE, status=405),
     "api:member": answers(Scope.MEMBERS_READ, lambda: {"number": make_member().number}),
     # loyalty

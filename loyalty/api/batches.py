@@ -1,0 +1,60 @@
+"""Many things in one request: one transaction, and a word on each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from django.db import transaction
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from staff import problems
+from staff.api_schema import ProblemDocument
+from staff.problems import Problem
+
+MOST: Final = 1000
+
+CREATED, REPEATED, REFUSED = OUTCOMES = ("created", "repeated", "refused")
+
+
+class BatchCounts(serializers.Serializer[Any]):
+    """How a batch went: an item was created, was there before with the same content (repeated), or was refused."""
+
+    created = serializers.IntegerField()
+    repeated = serializers.IntegerField()
+    refused = serializers.IntegerField()
+
+
+def results_of(row: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """How the OpenAPI document describes the answer to a batch of such rows, in the order of the request."""
+    result = type(
+        f"{row.__name__}Result",
+        (serializers.Serializer,),
+        {
+            "index": serializers.IntegerField(help_text="The place in the request, from 0."),
+            "outcome": serializers.ChoiceField(choices=OUTCOMES),
+            "item": row(allow_null=True),
+            "problem": ProblemDocument(allow_null=True),
+        },
+    )
+    return type(f"{row.__name__}Batch", (BatchCounts,), {"results": result(many=True)})
+
+
+def each(items: Sequence[Mapping[str, Any]], act: Callable[[int, Mapping[str, Any]], tuple[Any, bool]]) -> Response:
+    """Do one after the other; what one refuses leaves the others alone.
+
+    ``act`` gets the place and the item, and returns what came of it and whether that is new; it raises
+    :class:`~staff.problems.Problem` to refuse.
+    """
+    counts = dict.fromkeys(OUTCOMES, 0)
+    results = []
+    for index, item in enumerate(items):
+        made, problem = None, None
+        try:
+            with transaction.atomic():
+                made, is_new = act(index, item)
+            outcome = CREATED if is_new else REPEATED
+        except Problem as refusal:
+            outcome, problem = REFUSED, problems.document(refusal)
+        counts[outcome] += 1
+        results.append({"index": index, "outcome": outcome, "item": made, "problem": problem})
+    return Response({**counts, "results": results})

@@ -1,0 +1,169 @@
+"""A member's points: how many, in which lots, and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from loyalty import ledger, words
+from loyalty.models import Account, Entry, Lot, Tier
+from members.api.naming import member_of
+from staff.api import ApiView
+from staff.api_access import PageQuery, Pages, page_of
+from staff.api_input import Word, told
+from staff.permissions import Scope
+
+READS: dict[str, Scope] = {"GET": Scope.POINTS_READ}
+
+
+class Expiring(serializers.Serializer[Any]):
+    """The points that expire next."""
+
+    points = serializers.IntegerField()
+    expires_at = serializers.DateTimeField()
+
+
+class Balance(serializers.Serializer[Any]):
+    """A member's points at this moment.
+
+    ``balance`` holds pending points too, of which none can be spent, and is less by the ``debt`` that the
+    next awards pay off.
+    """
+
+    member = serializers.CharField()
+    balance = serializers.IntegerField()
+    debt = serializers.IntegerField()
+    available = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    expires_next = Expiring(allow_null=True)
+    as_of = serializers.DateTimeField()
+
+
+class LotRow(serializers.Serializer[Any]):
+    """Points that one entry brought, and what is left of them. What expires first is spent first."""
+
+    id = serializers.IntegerField()
+    entry = serializers.IntegerField(source="entry_id")
+    points = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    activates_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    state = serializers.ChoiceField(choices=["held", "pending", "usable", "expired", "spent"])
+
+
+class EntryRow(serializers.Serializer[Any]):
+    """One movement of points, and why, in the language of the request.
+
+    ``qualifying`` is what it counts for tiers; ``debt`` is by how much it raised the member's debt.
+    """
+
+    id = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=Entry.Kind.values)
+    points = serializers.IntegerField()
+    qualifying = serializers.IntegerField()
+    debt = serializers.IntegerField()
+    balance_after = serializers.IntegerField()
+    occurred_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField()
+    reverses = serializers.IntegerField(allow_null=True)
+    title = serializers.CharField()
+    details = serializers.ListField(child=serializers.CharField())
+
+
+_COPIED: Final = ("id", "kind", "points", "qualifying", "debt", "balance_after", "occurred_at", "created_at")
+
+
+class LotQuery(PageQuery):
+    """Which lots."""
+
+    show = Word(["open", "all"], default="open", help_text="“open”: of which something is left.")
+
+
+class BalanceView(ApiView):
+    """A member's points."""
+
+    scopes: ClassVar[dict[str, Scope]] = READS
+
+    @extend_schema(operation_id="get_points", responses={200: Balance})
+    def get(self, request: Request, number: str) -> Response:
+        """How many points a member has, can spend, waits for, and loses next."""
+        member, now = member_of(number), timezone.now()
+        account = Account.objects.filter(member=member).first()
+        lots = Lot.objects.filter(member=member, remaining__gt=0)
+        next_one = (
+            lots.filter(activates_at__lte=now, expires_at__gt=now).order_by("expires_at").values("expires_at").first()
+        )
+        expiring = None
+        if next_one:
+            losing = lots.filter(activates_at__lte=now, **next_one)
+            expiring = {**next_one, "points": sum(losing.values_list("remaining", flat=True))}
+        told = {
+            "member": member.number,
+            "balance": account.balance if account else 0,
+            "debt": account.debt if account else 0,
+            "available": ledger.available(member.pk, now),
+            "pending": sum(lots.exclude(activates_at__lte=now).values_list("remaining", flat=True)),
+            "expires_next": expiring,
+            "as_of": now,
+        }
+        return Response(Balance(told).data)
+
+
+class LotsView(ApiView):
+    """A member's lots."""
+
+    scopes: ClassVar[dict[str, Scope]] = READS
+
+    @extend_schema(operation_id="list_lots", parameters=[LotQuery], responses={200: page_of(LotRow)})
+    def get(self, request: Request, number: str) -> Response:
+        """List the lots that a member's points lie in, the newest first."""
+        asked = told(LotQuery, request.query_params)
+        lots = Lot.objects.filter(member=member_of(number))
+        if asked["show"] == "open":
+            lots = lots.filter(remaining__gt=0)
+        return Pages(request, asked).of(lots, partial(_lots, timezone.now()))
+
+
+class EntriesView(ApiView):
+    """A member's entries."""
+
+    scopes: ClassVar[dict[str, Scope]] = READS
+
+    @extend_schema(operation_id="list_entries", parameters=[PageQuery], responses={200: page_of(EntryRow)})
+    def get(self, request: Request, number: str) -> Response:
+        """List every movement of a member's points, the newest first, each with why it is there."""
+        asked = told(PageQuery, request.query_params)
+        return Pages(request, asked).of(Entry.objects.filter(member=member_of(number)), _entries)
+
+
+def _lots(now: datetime, lots: Sequence[Lot]) -> Sequence[Any]:
+    for lot in lots:
+        lot.state = _state(lot, now)  # type: ignore[attr-defined]
+    return list(LotRow(lots, many=True).data)
+
+
+def _state(lot: Lot, now: datetime) -> str:
+    if not lot.remaining:
+        return "spent"
+    if lot.expires_at and lot.expires_at <= now:
+        return "expired"
+    if lot.activates_at is None:
+        return "held"
+    return "usable" if lot.activates_at <= now else "pending"
+
+
+def _entries(entries: Sequence[Entry]) -> Sequence[Any]:
+    tiers = {tier.key: tier for tier in Tier.objects.all()}
+    return [_entry(entry, tiers) for entry in entries]
+
+
+def _entry(entry: Entry, tiers: dict[str, Tier]) -> Any:
+    told = {name: getattr(entry, name) for name in _COPIED}
+    told |= {"reverses": entry.reverses_id, "title": words.title(entry), "details": words.details(entry, tiers)}
+    return EntryRow(told).data
