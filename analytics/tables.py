@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from analytics import drilldown
-from analytics.charts.axes import month_words
 from analytics.metrics import Metric, Unit
 from analytics.readings import Figures, Reading
 from analytics.statistics import Interval
 from analytics.wording import value_text
 from loyalty.models import Reward, Tier
 from loyalty.words import reward_name, tier_name
+from staff.axes import month_words
 from staff.figures import number
 
 # Rows with fewer behind them are greyed: the figure is there, but says little.

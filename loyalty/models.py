@@ -307,6 +307,11 @@ class Lot(models.Model):
                 condition=Q(remaining__gt=0),
                 include=["remaining"],
             ),
+            models.Index(
+                fields=["entry"],
+                name="loyalty_lot_sliding",
+                condition=Q(remaining__gt=0, idle_months__isnull=False),
+            ),
             # Only what expires at all: the check at commit must never take this index for the one above, which to
             # the planner look alike while the table is empty. Its plan is kept, and then reads everything per member.
             models.Index(

@@ -47,6 +47,12 @@ def period_start(per: str, day: date) -> date:
     return day if per == "day" else date(1970, 1, 1)
 
 
+def months_after(month: date, months: int) -> date:
+    """The first day of the month so many months after one (before it if negative)."""
+    number = month.year * 12 + month.month - 1 + months
+    return date(number // 12, number % 12 + 1, 1)
+
+
 def _wall_clock(moment: datetime) -> datetime:
     """What the clocks of the programme show."""
     return moment.astimezone(timezone.get_default_timezone()).replace(tzinfo=None)

@@ -72,12 +72,20 @@ class LotMonth(models.Model):
     """How sealed entries moved the points that came in month ``issued`` (:mod:`loyalty.ledger.rollup`)."""
 
     issued = models.DateField()
+    expires = models.DateField(null=True)
+    slides = models.BooleanField()
     month = models.DateField()
     kind = models.CharField(max_length=8)
     points = models.BigIntegerField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["issued", "month", "kind"], name="loyalty_lot_month_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issued", "expires", "slides", "month", "kind"],
+                name="loyalty_lot_month_once",
+                nulls_distinct=False,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.issued:%Y-%m} {self.month:%Y-%m} {self.kind} {self.points:+d}"

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from django.db.models import Model, QuerySet
 from django.http import QueryDict
+from django.utils import timezone
 
 M = TypeVar("M", bound=Model)
 
@@ -34,6 +36,16 @@ def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE) -> Pa
         next_query=_with(query, {"before": str(found[-1].pk)}) if has_more else None,
         first_query=_with(query, {}) if before else None,
     )
+
+
+def place_in_time(text: str) -> tuple[datetime, int] | None:
+    """Where a page of a list by time begins: the time and the key of the last row before it (``<iso>_<id>``)."""
+    moment, _sign, pk = text.partition("_")
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (at, int(pk)) if pk.isdecimal() and len(pk) < 19 and timezone.is_aware(at) else None
 
 
 def _with(query: QueryDict, changes: Mapping[str, str]) -> str:

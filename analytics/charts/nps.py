@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from django.utils.translation import gettext as _
 
 from analytics.charts import Figure
-from analytics.charts.axes import first_days, month_axis, values
+from analytics.charts.axes import first_days, values
 from analytics.measures.nps import GROUPS
 from analytics.readings import Reading
+from staff.axes import month_axis
 from staff.figures import number
 
 # A month with fewer answers shows its point hollow: its interval says nothing.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from django.utils.translation import gettext as _
 
 from analytics.charts import Figure
-from analytics.charts.axes import Scale, first_days, month_axis, points_scale, values
+from analytics.charts.axes import first_days, values
 from analytics.readings import Reading
+from staff.axes import Scale, month_axis, points_scale
 from staff.figures import number
 
 Url = Callable[[Reading, str], str]

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from django.utils.translation import gettext as _
 
 from analytics.charts import Figure
-from analytics.charts.axes import month_words, values
+from analytics.charts.axes import values
 from analytics.readings import Reading
+from staff.axes import month_words
 from staff.figures import number, percent
 
 # Cohorts with fewer members are drawn, but their cells carry no colour that could mislead.

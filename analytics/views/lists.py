@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 
 from analytics import answers as answer_lists
 from analytics import drilldown, tables
-from analytics.charts.axes import month_words
 from analytics.drilldown import MemberList
 from analytics.measures import nps
 from analytics.metrics import METRICS, Metric, ask
@@ -20,6 +19,7 @@ from analytics.views.page import context, explains_bad_queries, may_see_members
 from campaigns.models import Campaign
 from loyalty.models import Reward
 from members.models import Member, SurveyResponse
+from staff.axes import month_words
 from staff.exports import csv_response
 from staff.figures import money, number
 from staff.permissions import Permission, requires

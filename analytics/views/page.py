@@ -11,12 +11,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from analytics.charts.axes import month_words
 from analytics.freshness import freshness
 from analytics.measures import nps, retention, standing
 from analytics.models import CohortKind
 from analytics.periods import BadQuery, Query, Span, month_text, read_query
 from analytics.tables import tier_names
+from staff.axes import month_words
 from staff.models import User
 from staff.permissions import Permission
 

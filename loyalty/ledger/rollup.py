@@ -3,8 +3,8 @@
 Sealed entries never change, so each block adds its sums once, in the transaction that seals it. What came
 after the last block is counted when it is asked for. ``manage.py verify`` recounts all of it.
 
-Months are those of the programme's zone. Where it was changed the sums are counted anew with the next
-block, and until then from the entries themselves.
+Months are those of the programme's zone. Where there are no sums in it yet, because it was changed, they are
+counted anew with the next block, and until then from the entries themselves.
 """
 
 from dataclasses import dataclass
@@ -29,13 +29,16 @@ class EntryMonth:
 
 @dataclass(frozen=True, kw_only=True)
 class LotMonth:
-    """How points that came in month ``issued`` moved in ``month``.
+    """How points that came in month ``issued``, to expire in month ``expires`` (None: never), moved in ``month``.
 
-    ``kind`` is "issue" for the lots themselves, "return" for what was given back to them, else the kind of
-    the entry that drew from them (negative). All moves of an issue month add up to what is left of it.
+    Points whose expiry activity moves on (``slides``) have no ``expires`` here. ``kind`` is "issue" for the lots
+    themselves, "return" for what was given back to them, else the kind of the entry that drew from them
+    (negative). All moves of an issue month add up to what is left of it.
     """
 
     issued: date
+    expires: date | None
+    slides: bool
     month: date
     kind: str
     points: int
@@ -56,16 +59,16 @@ def lot_months() -> list[LotMonth]:
     with connection.cursor() as cursor:
         cursor.execute(_READ_LOTS, {"zone": settings.TIME_ZONE})
         return [
-            LotMonth(issued=issued, month=month, kind=kind, points=int(points))
-            for issued, month, kind, points in cursor.fetchall()
+            LotMonth(issued=issued, expires=expires, slides=slides, month=month, kind=kind, points=int(points))
+            for issued, expires, slides, month, kind, points in cursor.fetchall()
         ]
 
 
 def add(cursor: CursorWrapper, after: int, up_to: int) -> None:
     """Add the entries of a block, those above the first id up to the second; all sealed ones in a new zone."""
     zone = settings.TIME_ZONE
-    cursor.execute("SELECT EXISTS (SELECT FROM loyalty_entrymonth WHERE zone <> %s)", [zone])
-    if cursor.fetchone()[0]:
+    cursor.execute("SELECT EXISTS (SELECT FROM loyalty_entrymonth WHERE zone = %s)", [zone])
+    if not cursor.fetchone()[0]:
         cursor.execute("DELETE FROM loyalty_entrymonth")
         cursor.execute("DELETE FROM loyalty_lotmonth")
         after = 0
@@ -83,20 +86,24 @@ SELECT date_trunc('month', entry.occurred_at AT TIME ZONE bounds.zone)::date AS 
 """
 _LOT_MONTHS: Final = """
 SELECT date_trunc('month', moved.issued_at AT TIME ZONE moved.zone)::date AS issued,
+       CASE WHEN moved.idle_months IS NULL
+            THEN date_trunc('month', moved.expires_at AT TIME ZONE moved.zone)::date END AS expires,
+       moved.idle_months IS NOT NULL AS slides,
        date_trunc('month', moved.occurred_at AT TIME ZONE moved.zone)::date AS month, moved.kind,
        sum(moved.points) AS points
   FROM (
-    SELECT bounds.zone, entry.occurred_at AS issued_at, entry.occurred_at, 'issue' AS kind, lot.points
+    SELECT bounds.zone, entry.occurred_at AS issued_at, lot.expires_at, lot.idle_months, entry.occurred_at,
+           'issue' AS kind, lot.points
       FROM bounds JOIN loyalty_entry entry ON entry.id > bounds.after AND entry.id <= bounds.up_to
       JOIN loyalty_lot lot ON lot.entry_id = entry.id
     UNION ALL
-    SELECT bounds.zone, source.occurred_at, entry.occurred_at,
+    SELECT bounds.zone, source.occurred_at, lot.expires_at, lot.idle_months, entry.occurred_at,
            CASE WHEN draw.points < 0 THEN 'return' ELSE entry.kind END, -draw.points
       FROM bounds JOIN loyalty_entry entry ON entry.id > bounds.after AND entry.id <= bounds.up_to
       JOIN loyalty_draw draw ON draw.entry_id = entry.id
       JOIN loyalty_lot lot ON lot.id = draw.lot_id
       JOIN loyalty_entry source ON source.id = lot.entry_id) moved
- GROUP BY 1, 2, 3
+ GROUP BY 1, 2, 3, 4, 5
 """
 
 _BLOCK: Final = "bounds AS (SELECT %(zone)s::text AS zone, %(after)s::bigint AS after, %(up_to)s::bigint AS up_to)"
@@ -112,17 +119,17 @@ ON CONFLICT (month, kind) DO UPDATE
 
 _ADD_LOTS: Final = f"""
 WITH {_BLOCK}
-INSERT INTO loyalty_lotmonth AS held (issued, month, kind, points)
+INSERT INTO loyalty_lotmonth AS held (issued, expires, slides, month, kind, points)
 SELECT counted.* FROM ({_LOT_MONTHS}) counted
-ON CONFLICT (issued, month, kind) DO UPDATE SET points = held.points + excluded.points
+ON CONFLICT (issued, expires, slides, month, kind) DO UPDATE SET points = held.points + excluded.points
 """  # noqa: S608
 
 # What the sums do not hold: everything, where they are of another zone. One statement, so that a block that is
 # sealed meanwhile is counted once.
 _TAIL: Final = """
 bounds AS (SELECT %(zone)s::text AS zone,
-                  CASE WHEN EXISTS (SELECT FROM loyalty_entrymonth WHERE zone <> %(zone)s) THEN 0
-                       ELSE coalesce((SELECT max(last_entry) FROM loyalty_block), 0) END AS after,
+                  CASE WHEN EXISTS (SELECT FROM loyalty_entrymonth WHERE zone = %(zone)s)
+                       THEN (SELECT max(last_entry) FROM loyalty_block) ELSE 0 END AS after,
                   9223372036854775807 AS up_to)
 """
 
@@ -136,15 +143,15 @@ SELECT month, kind, sum(points), sum(debt), sum(entries) FROM (
 
 _READ_LOTS: Final = f"""
 WITH {_TAIL}
-SELECT issued, month, kind, sum(points) FROM (
-    SELECT issued, month, kind, points FROM loyalty_lotmonth, bounds WHERE bounds.after > 0
+SELECT issued, expires, slides, month, kind, sum(points) FROM (
+    SELECT issued, expires, slides, month, kind, points FROM loyalty_lotmonth, bounds WHERE bounds.after > 0
     UNION ALL {_LOT_MONTHS}) counted
- GROUP BY issued, month, kind ORDER BY issued, month, kind
+ GROUP BY issued, expires, slides, month, kind ORDER BY issued, month, kind, expires
 """  # noqa: S608
 
 _SEALED: Final = """
-bounds AS (SELECT (SELECT zone FROM loyalty_entrymonth LIMIT 1) AS zone, 0 AS after,
-                  coalesce((SELECT max(last_entry) FROM loyalty_block), 0) AS up_to)
+bounds AS (SELECT zone, 0 AS after, (SELECT max(last_entry) FROM loyalty_block) AS up_to
+             FROM loyalty_entrymonth LIMIT 1)
 """
 
 # Sums that are not what the sealed entries, lots and draws come to.
@@ -155,7 +162,11 @@ SELECT month, kind, NULL::date AS issued, held.points AS held, entries.points AS
  WHERE held.points IS DISTINCT FROM entries.points OR held.debt IS DISTINCT FROM entries.debt
     OR held.entries IS DISTINCT FROM entries.entries
 UNION ALL
-SELECT month, kind, issued, held.points, lots.points
-  FROM loyalty_lotmonth held FULL JOIN lots USING (issued, month, kind)
+SELECT coalesce(held.month, lots.month), coalesce(held.kind, lots.kind), coalesce(held.issued, lots.issued),
+       held.points, lots.points
+  FROM loyalty_lotmonth held
+  FULL JOIN (SELECT *, coalesce(expires, 'infinity') AS until FROM lots) lots
+       ON (held.issued, coalesce(held.expires, 'infinity'), held.slides, held.month, held.kind)
+          = (lots.issued, lots.until, lots.slides, lots.month, lots.kind)
  WHERE held.points IS DISTINCT FROM lots.points
 """  # noqa: S608

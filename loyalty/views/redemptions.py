@@ -1,13 +1,11 @@
 """Redemptions: the list, handing over, cancelling."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from loyalty import rewards, words
 from loyalty.models import Redemption, Reward
 from staff import figures
+from staff.paging import place_in_time
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -28,7 +27,7 @@ def redemption_list(request: DeskRequest) -> HttpResponse:
     """The newest redemptions; filters and place are in the address."""
     found = _filtered(request)
     before = request.GET.get("before", "")
-    if place := _place(before):
+    if place := place_in_time(before):
         at, pk = place
         found = found.filter(redeemed_at__lte=at).exclude(redeemed_at=at, pk__gte=pk)
     page = list(found.select_related("member", "reward", "created_by").order_by("-redeemed_at", "-pk")[: PAGE + 1])
@@ -96,16 +95,6 @@ def _filtered(request: DeskRequest) -> QuerySet[Redemption]:
     if text:
         found = found.filter(Q(member__number__iexact=text) | Q(member__external_id=text) | Q(reward__name=text))
     return found
-
-
-def _place(text: str) -> tuple[datetime, int] | None:
-    """Where a page begins: the time and the number of the last row of the one before it."""
-    moment, _sign, pk = text.partition("_")
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (at, int(pk)) if pk.isdecimal() and len(pk) < 19 and timezone.is_aware(at) else None
 
 
 def _back(request: DeskRequest) -> HttpResponse:

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from analytics import collect
 from config.seed import programme
+from loyalty.ledger import sealing
 
 
 class Command(BaseCommand):
@@ -39,3 +40,4 @@ class Command(BaseCommand):
         except programme.NotEmpty:
             raise CommandError("There are members already. The sample programme needs an empty one.") from None
         collect.collect()
+        sealing.seal()

@@ -1,0 +1,72 @@
+"""Charts of this room: pure functions to Plotly figures (plain dicts). Colours are names of the theme."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from loyalty.liability import Expiry, Movement
+from staff.axes import month_axis, points_scale
+
+Figure = dict[str, Any]
+
+
+def outstanding(movements: Sequence[Movement]) -> Figure | None:
+    """Points outstanding at the end of each month."""
+    if not any(movement.closing for movement in movements):
+        return None
+    months = [movement.month.isoformat() for movement in movements]
+    scale = points_scale(max(movement.closing for movement in movements))
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": months,
+                "y": [scale.of(movement.closing) for movement in movements],
+                "name": _("Points outstanding"),
+                "line": {"color": "@1"},
+                "fill": "tozeroy",
+                "fillcolor": "@1/13",
+                "hovertemplate": "%{y:,.1f}" if scale.divisor > 1 else "%{y:,}",
+            }
+        ],
+        "layout": {
+            "xaxis": month_axis(months),
+            "yaxis": {"title": scale.name, "rangemode": "tozero"},
+            "showlegend": False,
+        },
+    }
+
+
+def expiries(rows: Sequence[Expiry], urls: Sequence[str]) -> Figure | None:
+    """Bars of the points that expire in each month; a second series says how many are expected to be unspent then."""
+    if not any(row.points for row in rows):
+        return None
+    months = [row.month.isoformat() for row in rows if row.month]
+    scale = points_scale(max(row.points for row in rows))
+    series: list[tuple[str, str, list[float | None]]] = [
+        (_("Expire unless spent"), "@1", [scale.of(row.points) for row in rows])
+    ]
+    if any(row.unspent is not None for row in rows):
+        series.append((_("Expected to be unspent"), "@3", [scale.of(row.unspent) for row in rows]))
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "x": months,
+                "y": values,
+                "name": name,
+                "marker": {"color": colour},
+                "customdata": list(urls),
+                "hovertemplate": "%{y:,.1f}" if scale.divisor > 1 else "%{y:,.0f}",
+            }
+            for name, colour, values in series
+        ],
+        "layout": {
+            "xaxis": month_axis(months),
+            "yaxis": {"title": scale.name, "rangemode": "tozero"},
+            "barmode": "group",
+            "showlegend": len(series) > 1,
+        },
+    }
