@@ -13,6 +13,7 @@ class LoyaltyConfig(AppConfig):
         from loyalty import acts, adjustments, facts, history, reversals
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
+        from loyalty.rules import review, subjects
         from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
         from members.importing import kinds
 
@@ -21,4 +22,6 @@ class LoyaltyConfig(AppConfig):
         reversals.register()
         facts.register()
         history.register()
+        review.register()
+        subjects.register()
         kinds.register(PurchaseKind())

@@ -9,8 +9,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import rules, tiers
-from loyalty.models import Reward, RuleVersion, Tier
+from loyalty import tiers
+from loyalty.models import Reward, Tier
 from loyalty.tiers import Ladder
 
 # What the columns hold.
@@ -94,56 +94,6 @@ class TiersForm(forms.Form):
     @staticmethod
     def _spend(tier: Tier) -> Decimal:
         return next((row.value for row in tier.thresholds.all() if row.measure == "spend"), Decimal(0))
-
-
-class RuleForm(forms.Form):
-    """A new version of the earning rule."""
-
-    points = forms.DecimalField(
-        label=gettext_lazy("Points"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2
-    )
-    per_amount = forms.DecimalField(
-        label=gettext_lazy("for each amount of"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2
-    )
-    rounding = forms.ChoiceField(
-        label=gettext_lazy("Rounded"),
-        choices=[
-            ("down", gettext_lazy("down to a whole point")),
-            ("half_up", gettext_lazy("to the nearest whole point, halves up")),
-        ],
-    )
-    expires_after_months = forms.IntegerField(
-        label=gettext_lazy("Points expire after months"),
-        min_value=1,
-        max_value=240,
-        required=False,
-        help_text=gettext_lazy("Empty: never."),
-    )
-
-    @classmethod
-    def of(cls, version: RuleVersion | None) -> "RuleForm":
-        """A form that starts from what a version says."""
-        if version is None:
-            return cls()
-        told, expiry = version.definition["effects"][0], version.definition["expiry"]
-        return cls(
-            initial={
-                "points": told.get("points"),
-                "per_amount": told.get("per"),
-                "rounding": version.definition["rounding"],
-                "expires_after_months": expiry.get("n") if expiry["type"] == "months" else None,
-            }
-        )
-
-    def definition(self) -> dict[str, Any]:
-        """The version that was typed. Only after ``is_valid``."""
-        typed = self.cleaned_data
-        return rules.usual(
-            points=_plain(typed["points"]),
-            per=_plain(typed["per_amount"]),
-            rounding=typed["rounding"],
-            months=typed["expires_after_months"],
-        )
 
 
 class RewardForm(forms.ModelForm):  # type: ignore[type-arg]

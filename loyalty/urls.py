@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loyalty.views import adjusting, ledger, member, redemptions, rewards, rules, settings, tiers
+from loyalty.views import adjusting, ledger, member, redemptions, rewards, rule_builder, rules, settings, tiers
 
 app_name = "loyalty"
 
@@ -11,9 +11,19 @@ urlpatterns = [
     path("tiers/start/", tiers.start, name="programme-start"),
     path("tiers/preview/", tiers.preview, name="tiers-preview"),
     path("tiers/save/", tiers.save, name="tiers-save"),
-    path("rules/", rules.rule, name="rules"),
-    path("rules/draft/", rules.draft, name="rule-draft"),
-    path("rules/<int:pk>/activate/", rules.activate, name="rule-activate"),
+    path("rules/", rules.rule_list, name="rules"),
+    path("rules/new/", rule_builder.new, name="rule-new"),
+    path("rules/<int:pk>/", rules.rule, name="rule"),
+    path("rules/versions/<int:pk>/edit/", rule_builder.edit, name="rule-edit"),
+    path("rules/versions/<int:pk>/read/", rule_builder.read, name="rule-read"),
+    path("rules/versions/<int:pk>/redraw/", rule_builder.redraw, name="rule-redraw"),
+    path("rules/versions/<int:pk>/copy/", rule_builder.copy, name="rule-copy"),
+    path("rules/versions/<int:pk>/submit/", rules.submit, name="rule-submit"),
+    path("rules/versions/<int:pk>/approve/", rules.approve, name="rule-approve"),
+    path("rules/versions/<int:pk>/refuse/", rules.refuse, name="rule-refuse"),
+    path("rules/versions/<int:pk>/take-back/", rules.take_back, name="rule-take-back"),
+    path("rules/versions/<int:pk>/activate/", rules.activate, name="rule-activate"),
+    path("rules/versions/<int:pk>/retire/", rules.retire, name="rule-retire"),
     path("rewards/", rewards.reward_list, name="rewards"),
     path("rewards/new/", rewards.create, name="reward-new"),
     path("rewards/<int:pk>/", rewards.edit, name="reward"),

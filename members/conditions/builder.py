@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils.translation import gettext as _
 
-from members.conditions import counts, editing, facts
-from members.conditions.facts import Fact, FactType, Test
+from members.conditions import counts, editing, scopes
+from members.conditions.facts import Fact, FactType, Test, Vocabulary
 from members.conditions.sentences import sentence
-from members.conditions.tree import MAXIMUM_DEPTH, ConditionError, problems
+from members.conditions.tree import MAXIMUM_DEPTH, ConditionError, parse, problems
 from staff import figures
 
 COUNTED_FOR_SECONDS = 60
@@ -40,6 +40,7 @@ class LineView:
     operators: list[Option]
     type: str
     is_choice: bool = False
+    is_open: bool = False
     is_range: bool = False
     values: list[str] = field(default_factory=list)
     choices: list[Option] = field(default_factory=list)
@@ -96,21 +97,25 @@ class GroupView:
         return self.place.replace(".", "-") or "all"
 
 
-def widget(name: str, tree: dict[str, Any], *, may_count: bool) -> dict[str, Any]:
-    """What the widget's template needs."""
-    try:
-        summary, is_complete = sentence(tree), True
-    except ConditionError as error:
-        summary, is_complete = str(error), False
+def widget(name: str, tree: dict[str, Any], *, may_count: bool, scope: str = "members") -> dict[str, Any]:
+    """What the widget's template needs. Only members are counted, and read back as a sentence of their own."""
+    about = scopes.find(scope)
     return {
         "name": name,
+        "about": about,
         "json": editing.dump(tree),
-        "root": _group_view(tree, "", problems(tree), depth=1),
-        "summary": summary,
-        "is_complete": is_complete,
-        "may_count": may_count,
+        "root": _Views(about.vocabulary, problems(tree, about.vocabulary)).group(tree, "", depth=1),
+        "may_count": may_count and about.is_counted,
         "currency": figures.SYMBOLS.get(settings.PROGRAMME_CURRENCY, settings.PROGRAMME_CURRENCY),
-    }
+    } | _summary(tree, about)
+
+
+def _summary(tree: dict[str, Any], about: scopes.Scope) -> dict[str, Any]:
+    try:
+        parse(tree, about.vocabulary)
+        return {"summary": sentence(tree) if about.is_counted else "", "is_complete": True}
+    except ConditionError as error:
+        return {"summary": str(error), "is_complete": False}
 
 
 def focus_after(action: str, place: str, root: GroupView) -> str:
@@ -160,64 +165,68 @@ def node_counts(tree: dict[str, Any]) -> dict[str, int | None]:
     return found
 
 
-def _group_view(node: Any, place: str, wrong: dict[str, str], depth: int) -> GroupView:
-    kind = editing.kind_of(node) or "all"
-    labels = {"all": _("all"), "any": _("any"), "none": _("none")}
-    words = {"all": _("and"), "any": _("or"), "none": _("nor")}
-    nodes: list[LineView | GroupView] = []
-    for number, child in enumerate(editing.children_of(node), start=1):
-        at = f"{place}.{number}" if place else str(number)
-        nodes.append(
-            _group_view(child, at, wrong, depth + 1) if editing.kind_of(child) else _line_view(child, at, wrong)
+@dataclass(frozen=True)
+class _Views:
+    """Draws a tree over a vocabulary, with what is wrong at each place."""
+
+    vocabulary: Vocabulary
+    wrong: dict[str, str]
+
+    def group(self, node: Any, place: str, depth: int) -> GroupView:
+        kind = editing.kind_of(node) or "all"
+        labels = {"all": _("all"), "any": _("any"), "none": _("none")}
+        words = {"all": _("and"), "any": _("or"), "none": _("nor")}
+        nodes: list[LineView | GroupView] = []
+        for number, child in enumerate(editing.children_of(node), start=1):
+            at = f"{place}.{number}" if place else str(number)
+            nodes.append(self.group(child, at, depth + 1) if editing.kind_of(child) else self.line(child, at))
+        return GroupView(
+            place=place,
+            kind=kind,
+            kinds=[Option(key, label, key == kind) for key, label in labels.items()],
+            nodes=nodes,
+            word=words[kind],
+            problem=self.wrong.get(place, "") if nodes else "",
+            may_nest=depth < MAXIMUM_DEPTH,
         )
-    return GroupView(
-        place=place,
-        kind=kind,
-        kinds=[Option(key, label, key == kind) for key, label in labels.items()],
-        nodes=nodes,
-        word=words[kind],
-        problem=wrong.get(place, "") if nodes else "",
-        may_nest=depth < MAXIMUM_DEPTH,
-    )
 
+    def line(self, node: Any, place: str) -> LineView:
+        line = node if isinstance(node, dict) else {}
+        fact = self.vocabulary.find(str(line.get("fact")))
+        if fact is None:
+            return LineView(place, self._fact_options(""), [], "", problem=self.wrong.get(place, ""))
+        op, value = line.get("op"), line.get("value")
+        values = value if isinstance(value, list) else [value]
+        is_choice = fact.type is FactType.CHOICE
+        choices = _choice_options(fact, values) if is_choice else []
+        return LineView(
+            place=place,
+            facts=self._fact_options(fact.key),
+            operators=[Option(key, str(label), key == op) for key, label in fact.operator_labels.items()],
+            type=fact.type.value,
+            is_choice=is_choice,
+            is_open=fact.open_choices,
+            is_range=op == "between",
+            values=[_text(item) for item in values],
+            choices=choices,
+            chosen=", ".join(option.label for option in choices if option.is_chosen),
+            unit=str(fact.unit),
+            parameter=_parameter_view(fact, line),
+            is_no=value is False,
+            problem=self.wrong.get(place, ""),
+        )
 
-def _line_view(node: Any, place: str, wrong: dict[str, str]) -> LineView:
-    line = node if isinstance(node, dict) else {}
-    fact = facts.find(str(line.get("fact")))
-    if fact is None:
-        return LineView(place, _fact_options(""), [], "", problem=wrong.get(place, ""))
-    op, value = line.get("op"), line.get("value")
-    values = value if isinstance(value, list) else [value]
-    is_choice = fact.type is FactType.CHOICE
-    choices = _choice_options(fact, values) if is_choice else []
-    return LineView(
-        place=place,
-        facts=_fact_options(fact.key),
-        operators=[Option(key, str(label), key == op) for key, label in fact.operator_labels.items()],
-        type=fact.type.value,
-        is_choice=is_choice,
-        is_range=op == "between",
-        values=[_text(item) for item in values],
-        choices=choices,
-        chosen=", ".join(option.label for option in choices if option.is_chosen),
-        unit=str(fact.unit),
-        parameter=_parameter_view(fact, line),
-        is_no=value is False,
-        problem=wrong.get(place, ""),
-    )
-
-
-def _fact_options(chosen: str) -> list[tuple[str, list[Option]]]:
-    by_group = groupby(sorted(facts.all_facts(), key=_group_order), key=lambda fact: str(fact.group))
-    options = [
-        (group, [Option(fact.key, str(fact.label), fact.key == chosen) for fact in found]) for group, found in by_group
-    ]
-    return options if chosen else [("", [Option("", _("Choose…"), True)]), *options]
-
-
-def _group_order(fact: Fact) -> int:
-    groups = list(dict.fromkeys(str(known.group) for known in facts.all_facts()))
-    return groups.index(str(fact.group))
+    def _fact_options(self, chosen: str) -> list[tuple[str, list[Option]]]:
+        known = self.vocabulary.all_facts()
+        groups = list(dict.fromkeys(str(fact.group) for fact in known))
+        by_group = groupby(
+            sorted(known, key=lambda fact: groups.index(str(fact.group))), key=lambda fact: str(fact.group)
+        )
+        options = [
+            (group, [Option(fact.key, str(fact.label), fact.key == chosen) for fact in found])
+            for group, found in by_group
+        ]
+        return options if chosen else [("", [Option("", _("Choose…"), True)]), *options]
 
 
 def _choice_options(fact: Fact, values: list[Any]) -> list[Option]:

@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from members.conditions import facts
 from members.conditions.facts import Fact, FactType
+from members.conditions.scopes import MEMBERS_SCOPE, Scope
 from members.conditions.tree import GROUP_KINDS
 
 LONGEST = 50_000
 DEEPEST = 32
 EVERYBODY: dict[str, Any] = {"all": []}
-FIRST_FACT = "member.last_purchase"
 
 Tree = dict[str, Any]
 
@@ -67,15 +66,14 @@ def removed(tree: dict[str, Any], place: str) -> dict[str, Any]:
     return removed(rest, parent) if is_empty else rest
 
 
-def new_line() -> dict[str, Any]:
+def new_line(scope: Scope = MEMBERS_SCOPE) -> dict[str, Any]:
     """The condition that a person starts from."""
-    fact = facts.find(FIRST_FACT) or facts.all_facts()[0]
-    return fresh(fact)
+    return fresh(scope.vocabulary.find(scope.first_fact) or scope.vocabulary.all_facts()[0])
 
 
-def new_group(kind: str) -> dict[str, Any]:
+def new_group(kind: str, scope: Scope = MEMBERS_SCOPE) -> dict[str, Any]:
     """A group to start from, inside a group of ``kind``."""
-    return {"any" if kind == "all" else "all": [new_line()]}
+    return {"any" if kind == "all" else "all": [new_line(scope)]}
 
 
 def fresh(fact: Fact) -> dict[str, Any]:
@@ -88,12 +86,12 @@ def fresh(fact: Fact) -> dict[str, Any]:
     return line
 
 
-def repaired(node: Any) -> Any:
+def repaired(node: Any, scope: Scope = MEMBERS_SCOPE) -> Any:
     """Every line in the form that its fact and operator ask for, keeping what still fits."""
     kind = kind_of(node)
     if kind is not None:
-        return {kind: [repaired(child) for child in children_of(node)]}
-    fact = facts.find(str(node.get("fact"))) if isinstance(node, dict) else None
+        return {kind: [repaired(child, scope) for child in children_of(node)]}
+    fact = scope.vocabulary.find(str(node.get("fact"))) if isinstance(node, dict) else None
     if fact is None:
         return node
     line = fresh(fact)

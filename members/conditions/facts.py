@@ -14,7 +14,9 @@ SQL is text with ``%s`` for its parameters, over ``members_member m``; nothing t
 becomes part of the text.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -68,6 +70,8 @@ OPERATORS: dict[FactType, dict[str, Text]] = {
 
 # An operator that says the opposite of another: true wherever the other is not, also of the unknown.
 NEGATIONS = {"ne": "eq", "not_in": "in"}
+
+_kept_choices: ContextVar[dict[str, dict[str, Text]] | None] = ContextVar("kept_choices", default=None)
 
 _SQL_COMPARISONS = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<", "eq": "="}
 _PYTHON_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"gte": ge, "lte": le, "gt": gt, "lt": lt, "eq": eq}
@@ -254,7 +258,24 @@ class Fact:
 
     def choice_labels(self) -> dict[str, Text]:
         """Values and their words, for choices; else empty."""
-        return dict(self.choices()) if self.choices else {}
+        if self.choices is None:
+            return {}
+        kept = _kept_choices.get()
+        if kept is None:
+            return dict(self.choices())
+        if self.key not in kept:
+            kept[self.key] = dict(self.choices())
+        return kept[self.key]
+
+
+@contextmanager
+def choices_kept() -> Iterator[None]:
+    """Within it, the choices of each fact are looked up once: for pages that read many trees back."""
+    token = _kept_choices.set({})
+    try:
+        yield
+    finally:
+        _kept_choices.reset(token)
 
 
 def in_days(default: int = 365) -> Parameter:

@@ -13,12 +13,12 @@ register = template.Library()
 
 
 @register.inclusion_tag("members/conditions/builder.html", takes_context=True)
-def condition_builder(context: dict[str, Any], name: str, tree: Any) -> dict[str, Any]:
+def condition_builder(context: dict[str, Any], name: str, tree: Any, scope: str = "members") -> dict[str, Any]:
     """The widget for a tree; inside a form it is the field ``name`` with the tree as JSON."""
     request: HttpRequest = context["request"]
     may_count = request.user.is_authenticated and request.user.may(Permission.MEMBERS_VIEW)
     whole = editing.load(tree) if isinstance(tree, str) else editing.whole(tree)
-    return builder.widget(name, whole, may_count=may_count)
+    return builder.widget(name, whole, may_count=may_count, scope=scope)
 
 
 @register.inclusion_tag("members/room_partial.html")

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from members.conditions import builder, editing
+from members.conditions import builder, editing, scopes
 from staff.permissions import Permission, requires
 
 
@@ -15,15 +15,17 @@ from staff.permissions import Permission, requires
 def redraw(request: HttpRequest) -> HttpResponse:
     """The builder with the posted tree, after what its button asks for (``action`` at ``place``)."""
     name, tree = _posted(request)
+    about = scopes.find(scope := request.POST.get("scope", "members"))
     place = request.POST.get("place", "")
     match request.POST.get("action", ""):
         case "add-line":
-            tree = editing.added(tree, place, editing.new_line())
+            tree = editing.added(tree, place, editing.new_line(about))
         case "add-group":
-            tree = editing.added(tree, place, editing.new_group(request.POST.get("kind", "all")))
+            tree = editing.added(tree, place, editing.new_group(request.POST.get("kind", "all"), about))
         case "remove":
             tree = editing.removed(tree, place)
-    context = builder.widget(name, editing.repaired(tree), may_count=_may_count(request))
+    tree = editing.repaired(tree, about)
+    context = builder.widget(name, tree, may_count=_may_count(request), scope=scope)
     context["focus"] = builder.focus_after(request.POST.get("action", ""), place, context["root"])
     response = render(request, "members/conditions/builder.html", context)
     response["HX-Trigger-After-Settle"] = "conditions:changed"

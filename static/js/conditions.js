@@ -8,11 +8,18 @@ function readLine(line) {
   const values = [...line.querySelectorAll('[data-part="value"]')].map((input) => input.value);
   const node = { fact: part("fact").value, op: part("op")?.value ?? "", value: values[0] ?? null };
   if (type === "boolean") node.value = values[0] === "true";
-  else if (type === "choice") node.value = [...line.querySelectorAll('[data-part="choice"]:checked')].map((box) => box.value);
+  else if (type === "choice") node.value = readChoices(line, part("other")?.value ?? "");
   else if (values.length > 1) node.value = values;
   const parameter = part("parameter");
   if (parameter) node[parameter.dataset.key] = parameter.value;
   return node;
+}
+
+/** What is ticked, and what was typed besides where a value need not be among the choices: "Acme, Bolt". */
+function readChoices(line, typed) {
+  const ticked = [...line.querySelectorAll('[data-part="choice"]:checked')].map((box) => box.value);
+  const others = typed.split(/[,，]/).map((value) => value.trim()).filter(Boolean);
+  return [...new Set([...ticked, ...others])];
 }
 
 function readGroup(group) {
@@ -90,7 +97,9 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !event.target.matches?.("[data-conditions] input")) return;
   event.preventDefault();
   event.target.blur();
-  event.target.focus();
+  const choices = event.target.closest("[data-choices]");
+  if (choices) choices.open = false;
+  else event.target.focus();
 });
 
 document.addEventListener("htmx:load", (event) => {

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 
 from loyalty import ledger, programme, rewards, words
 from loyalty.intake import record_purchase
-from loyalty.models import Account, Entry, Redemption, Reward, RuleVersion, Tier, TierThreshold
+from loyalty.models import Account, Entry, Redemption, Reward, Tier, TierThreshold
 from members import timeline
 from members.conditions import counts
 from members.models import Member
@@ -183,21 +183,6 @@ def test_thresholds_that_do_not_rise_are_refused_beside_the_field() -> None:
     assert response.status_code == 422
     assert "must be more than for Silver" in response.content.decode()
     assert TierThreshold.objects.get(tier__key="gold").value == 8_000
-
-
-def test_a_new_rule_version_is_written_and_activated() -> None:
-    desk = signed_in("marketing_manager")
-    assert "Each purchase earns 1 point per ¥1" in text_of(desk, "loyalty:rules")
-    form = {"points": "2", "per_amount": "10", "rounding": "half_up", "expires_after_months": ""}
-    desk.post(reverse("loyalty:rule-draft"), form)
-    version = RuleVersion.objects.get(state="draft")
-    # The author submits, and cannot approve it as well.
-    for person in (desk, desk, signed_in("administrator")):
-        person.post(reverse("loyalty:rule-activate", args=[version.pk]))
-    page = text_of(desk, "loyalty:rules")
-    assert "2 points per ¥10" in page
-    assert "The points never expire." in page
-    assert RuleVersion.objects.get(version=1).state == "retired"
 
 
 def test_stock_is_added_to_and_never_overwritten() -> None:

@@ -18,7 +18,7 @@ from campaigns import links
 from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
 from loyalty import adjustments, ledger, programme, rewards, rules
-from loyalty.models import EarningRule, Reward
+from loyalty.models import EarningRule, Reward, RuleVersion
 from members import households
 from members.importing import runs
 from members.importing.options import Options
@@ -143,6 +143,28 @@ def a_rule_draft() -> Mapping[str, Any]:
     programme.ensure_defaults()
     rule = EarningRule.objects.get()
     version = rules.draft(rule, definition=rules.usual(points="2"), user=None)
+    return {"pk": version.pk}
+
+
+def a_rule() -> Mapping[str, Any]:
+    a_rule_draft()
+    return {"pk": EarningRule.objects.get().pk}
+
+
+def an_active_version() -> Mapping[str, Any]:
+    programme.ensure_defaults()
+    return {"pk": RuleVersion.objects.get().pk}
+
+
+def a_submitted_version() -> Mapping[str, Any]:
+    version = RuleVersion.objects.get(pk=a_rule_draft()["pk"])
+    rules.submit(version, user=None)
+    return {"pk": version.pk}
+
+
+def an_approved_version() -> Mapping[str, Any]:
+    version = RuleVersion.objects.get(pk=a_submitted_version()["pk"])
+    rules.approve(version, user=None)
     return {"pk": version.pk}
 
 
@@ -309,8 +331,18 @@ TABLE: dict[str, Row] = {
     "loyalty:tiers-preview": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-save": posts(P.PROGRAMME_EDIT),
     "loyalty:rules": opens(P.PROGRAMME_VIEW),
-    "loyalty:rule-draft": posts(P.PROGRAMME_EDIT, data={"points": "2", "per_amount": "1", "rounding": "down"}),
-    "loyalty:rule-activate": posts(P.PROGRAMME_EDIT, a_rule_draft),
+    "loyalty:rule-new": Row(P.PROGRAMME_EDIT, data={"starter": "check-in", "name": "Check-ins"}),
+    "loyalty:rule": opens(P.PROGRAMME_VIEW, a_rule),
+    "loyalty:rule-edit": Row(P.PROGRAMME_EDIT, a_rule_draft, data={"event": "purchase"}),
+    "loyalty:rule-read": posts(P.PROGRAMME_EDIT, a_rule_draft),
+    "loyalty:rule-redraw": posts(P.PROGRAMME_EDIT, a_rule_draft),
+    "loyalty:rule-copy": posts(P.PROGRAMME_EDIT, an_active_version),
+    "loyalty:rule-submit": posts(P.PROGRAMME_EDIT, a_rule_draft),
+    "loyalty:rule-approve": posts(P.APPROVALS_DECIDE, a_submitted_version),
+    "loyalty:rule-refuse": posts(P.APPROVALS_DECIDE, a_submitted_version, data={"reason": "too much"}),
+    "loyalty:rule-take-back": posts(P.PROGRAMME_EDIT, a_submitted_version),
+    "loyalty:rule-activate": posts(P.PROGRAMME_EDIT, an_approved_version),
+    "loyalty:rule-retire": posts(P.PROGRAMME_EDIT, an_active_version),
     "loyalty:rewards": opens(P.PROGRAMME_VIEW),
     "loyalty:reward-new": Row(P.PROGRAMME_EDIT, data={"name": "Tea", "points": "5", "cost": "1", "unlimited": "on"}),
     "loyalty:reward": Row(P.PROGRAMME_EDIT, a_reward, data={"name": "Tea", "points": "5", "cost": "1"}),

@@ -1,0 +1,96 @@
+"""What a rule is about, in words: "For each purchase where the amount is at least ¥1,000".
+
+Also what the condition builder needs to know of events: their facts, and the words around the conditions.
+"""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from loyalty.rules.events import INTERACTION, PURCHASE
+from loyalty.rules.vocabulary import LINES, VOCABULARIES
+from members.conditions import scopes
+from members.conditions.facts import FactType, Vocabulary
+from members.conditions.scopes import Scope
+from members.conditions.sentences import clauses
+from members.conditions.tree import ConditionError, parse
+
+MISSING = "…"
+LINE_SCOPE = "line"
+
+
+def vocabulary_of(definition: dict[str, Any]) -> Vocabulary:
+    """The facts that a rule may ask for: those of its event."""
+    return VOCABULARIES[INTERACTION if definition.get("event") == INTERACTION else PURCHASE]
+
+
+def said(definition: dict[str, Any]) -> str:
+    """The whole subject of a rule, as it stands before the colon."""
+    conditions = conditions_said(definition.get("when"), vocabulary_of(definition))
+    if definition.get("event") == INTERACTION:
+        if conditions:
+            return _("For each interaction where %(conditions)s") % {"conditions": conditions}
+        return _("For each interaction")
+    if conditions:
+        return _("For each purchase where %(conditions)s") % {"conditions": conditions}
+    return _("For each purchase")
+
+
+def lines_said(tree: Any) -> str:
+    """Which lines of a purchase are meant; empty for all of them."""
+    return conditions_said(tree, LINES)
+
+
+def conditions_said(tree: Any, vocabulary: Vocabulary) -> str:
+    """The conditions as they follow "where"; empty where there are none, "…" where they are not finished."""
+    try:
+        return clauses(parse(tree or {}, vocabulary))
+    except ConditionError:
+        return MISSING
+
+
+def choice_labels(key: str) -> dict[str, str]:
+    """Values and words of a fact of an event that has choices."""
+    fact = VOCABULARIES[PURCHASE].find(key) or VOCABULARIES[INTERACTION].find(key)
+    return {value: str(words) for value, words in fact.choice_labels().items()} if fact else {}
+
+
+def facts_with_choices(definition: dict[str, Any]) -> list[tuple[str, str]]:
+    """Keys and words of the facts by whose value points can differ."""
+    return [
+        (fact.key, str(fact.label))
+        for fact in vocabulary_of(definition).all_facts()
+        if fact.type is FactType.CHOICE and not fact.key.startswith("line.")
+    ]
+
+
+def register() -> None:
+    """Let the condition builder ask for the facts of events."""
+    scopes.register(
+        Scope(
+            name=PURCHASE,
+            vocabulary=VOCABULARIES[PURCHASE],
+            first_fact="purchase.amount",
+            subject=pgettext_lazy("before all, any or none", "Purchases for which"),
+            everything=gettext_lazy("No condition yet: this means every purchase."),
+        )
+    )
+    scopes.register(
+        Scope(
+            name=INTERACTION,
+            vocabulary=VOCABULARIES[INTERACTION],
+            first_fact="interaction.kind",
+            subject=pgettext_lazy("before all, any or none", "Interactions for which"),
+            everything=gettext_lazy("No condition yet: this means every interaction."),
+        )
+    )
+    scopes.register(
+        Scope(
+            name=LINE_SCOPE,
+            vocabulary=LINES,
+            first_fact="line.category",
+            subject=pgettext_lazy("before all, any or none", "Lines for which"),
+            everything=gettext_lazy("No condition yet: this means every line."),
+        )
+    )
