@@ -20,6 +20,8 @@ TONES: dict[str, Tone] = {
     Entry.Kind.EXPIRE: "look",
     Entry.Kind.ADJUST: "good",
     Entry.Kind.REVERSE: "bad",
+    Entry.Kind.CLAWBACK: "bad",
+    Entry.Kind.TRANSFER: "accent",
 }
 
 

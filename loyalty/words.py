@@ -31,22 +31,31 @@ def reason_name(reason: AdjustReason) -> str:
 def title(entry: Entry) -> str:
     """What the entry is, in a few words."""
     told: Explanation = entry.explanation
+    name = ""
     if entry.kind == Entry.Kind.EARN and "rule" in told:
         receipt = told.get("receipt")
-        return _("Earned on order %(receipt)s") % {"receipt": receipt} if receipt else _("Earned on a purchase")
-    if entry.kind == Entry.Kind.REDEEM and "reward" in told:
-        return told_reward(told)
-    if entry.kind == Entry.Kind.EXPIRE:
-        return _("Points expired")
-    if entry.kind == Entry.Kind.ADJUST and "reason" in told:
-        return _told_reason(told)
-    if entry.kind == Entry.Kind.REVERSE:
-        return _reversal_title(told)
-    return str(told.get("text") or entry.get_kind_display())
+        name = _("Earned on order %(receipt)s") % {"receipt": receipt} if receipt else _("Earned on a purchase")
+    elif entry.kind == Entry.Kind.REDEEM and "reward" in told:
+        name = told_reward(told)
+    elif entry.kind == Entry.Kind.EXPIRE:
+        name = _("Points expired")
+    elif entry.kind == Entry.Kind.ADJUST and "reason" in told:
+        name = _told_reason(told)
+    elif entry.kind == Entry.Kind.REVERSE:
+        name = _reversal_title(told)
+    elif entry.kind == Entry.Kind.TRANSFER:
+        name = _transfer_title(told, entry.points)
+    elif entry.kind == Entry.Kind.ADJUST and "let_go" in told:
+        name = _("Spent points let go")
+    return name or str(told.get("text") or entry.get_kind_display())
 
 
 def details(entry: Entry, tiers: dict[str, Tier] | None = None) -> list[str]:
-    """The reckoning, step by step. ``tiers`` by key spares a query for each entry."""
+    """The reckoning, step by step, and what became of the points. ``tiers`` by key spares a query for each entry."""
+    return [*_reckoning(entry, tiers), *_settled(entry)]
+
+
+def _reckoning(entry: Entry, tiers: dict[str, Tier] | None) -> list[str]:
     told: Explanation = entry.explanation
     if entry.kind == Entry.Kind.EARN and "rule" in told:
         return _earning(told, entry.points, tiers)
@@ -76,6 +85,24 @@ def _by_hand(told: Explanation) -> list[str]:
 
 def _told_reason(told: Explanation) -> str:
     return str(told.get("reason_zh") or told["reason"]) if _in_chinese() else str(told["reason"])
+
+
+def _settled(entry: Entry) -> list[str]:
+    """What had expired, was let go, is owed, or paid what was owed."""
+    told: Explanation = entry.explanation
+    numbers = {"expired": told.get("expired"), "let_go": told.get("let_go"), "debt": abs(entry.debt)}
+    points = {name: figures.number(number or 0) for name, number in numbers.items()}
+    said = []
+    if entry.kind == Entry.Kind.CLAWBACK:
+        if numbers["expired"]:
+            said.append(_("%(expired)s points had expired already and are not taken a second time") % points)
+        if numbers["let_go"]:
+            said.append(_("%(let_go)s points are spent and were let go") % points)
+    if entry.debt > 0:
+        said.append(_("%(debt)s points are spent: they are owed, and the next points pay for them") % points)
+    elif entry.debt < 0:
+        said.append(_("%(debt)s points paid what was owed") % points)
+    return said
 
 
 def told_reward(told: Explanation) -> str:
@@ -117,6 +144,12 @@ def _reversal_title(told: Explanation) -> str:
     if "reversed" in told:
         return _("Taken back: %(what)s") % {"what": told["reversed"]}
     return str(told.get("text") or _("Taken back"))
+
+
+def _transfer_title(told: Explanation, points: int) -> str:
+    if points < 0:
+        return _("Given to %(member)s") % {"member": told["to"]} if "to" in told else _("Given to another member")
+    return _("Received from %(member)s") % {"member": told["from"]} if "from" in told else _("Received from a member")
 
 
 def _earning(told: Explanation, points: int, tiers: dict[str, Tier] | None) -> list[str]:

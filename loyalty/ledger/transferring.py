@@ -27,7 +27,8 @@ def transfer(
     Taken as :func:`~loyalty.ledger.spend` takes them, or from ``lots``. The other member gets a lot for each
     expiry among them, after paying what they owe. The same key with the same input returns the first
     entry. Raises :class:`~loyalty.ledger.InsufficientPoints` and :class:`~loyalty.ledger.KeyReused`.
-    Whether the two may do so is for the caller to say.
+    Whether the two may do so is for the caller to say, who may give the numbers of the two as ``from`` and
+    ``to`` in the explanation.
     """
     if points <= 0 or from_member == to_member:
         raise ValueError("a transfer moves points from one member to another")

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import ledger, pools, rewards, tiers, words
-from loyalty.models import Account, Lot, Reward, Tier
+from loyalty.models import Lot, Reward, Tier
 from members.models import Household, Member
 from staff import figures
 from staff.permissions import Permission, requires
@@ -44,13 +44,8 @@ def summary(request: DeskRequest, number: str) -> HttpResponse:
     """Points and tier, as two cells of the strip of figures."""
     member = get_object_or_404(Member, number=number)
     now = timezone.now()
-    account = Account.objects.filter(member=member).first()
-    usable = ledger.available(member.pk, now)
-    context: dict[str, Any] = {
-        "usable": usable,
-        "pending": _sum(Lot.objects.filter(member=member, remaining__gt=0, activates_at__gt=now)),
-        "balance": account.balance if account else 0,
-    }
+    has = ledger.balances_of(member.pk, now)
+    context: dict[str, Any] = {"has": has, "pending": has.pending + has.held}
     if Tier.objects.exists():
         progress = tiers.progress(member.pk, now)
         context |= {
@@ -69,15 +64,28 @@ def lots(request: DeskRequest, number: str) -> HttpResponse:
     member = get_object_or_404(Member, number=number)
     now = timezone.now()
     zone = timezone.get_default_timezone()
+    open_lots = Lot.objects.filter(member=member, remaining__gt=0).exclude(expires_at__lte=now)
     months: dict[date | None, list[Lot]] = {}
-    usable = Lot.objects.filter(member=member, remaining__gt=0, activates_at__lte=now)
-    for lot in usable.exclude(expires_at__lte=now).order_by(F("expires_at").asc(nulls_last=True)):
-        month = lot.expires_at.astimezone(zone).date().replace(day=1) if lot.expires_at else None
-        months.setdefault(month, []).append(lot)
-    rows = [(month, sum(lot.remaining for lot in held), _soon(held[0], now)) for month, held in months.items()]
+    starts: dict[date | None, int] = {}
+    for lot in open_lots.order_by(F("expires_at").asc(nulls_last=True), "id"):
+        if lot.activates_at and lot.activates_at <= now:
+            month = lot.expires_at.astimezone(zone).date().replace(day=1) if lot.expires_at else None
+            months.setdefault(month, []).append(lot)
+        else:
+            start = lot.activates_at.astimezone(zone).date() if lot.activates_at else None
+            starts[start] = starts.get(start, 0) + lot.remaining
+    rows = [(month, sum(lot.remaining for lot in some), _soon(some[0], now)) for month, some in months.items()]
     later = sum(points for _month, points, _soon_ in rows[MONTHS_SHOWN:])
-    count = sum(len(held) for held in months.values())
-    return render(request, "loyalty/_member_lots.html", {"rows": rows[:MONTHS_SHOWN], "later": later, "count": count})
+    waiting = sorted(starts.items(), key=lambda start: start[0] or date.max)
+    context = {
+        "rows": rows[:MONTHS_SHOWN],
+        "later": later,
+        "waiting": waiting[:MONTHS_SHOWN],
+        "waiting_later": sum(points for _start, points in waiting[MONTHS_SHOWN:]),
+        "count": sum(len(some) for some in months.values()),
+        "debt": ledger.debt_of(member.pk),
+    }
+    return render(request, "loyalty/_member_lots.html", context)
 
 
 @requires(Permission.MEMBERS_VIEW)
@@ -191,7 +199,3 @@ def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]
         choices.append((reward, words.reward_name(reward), usable - reward.points, why_not))
     choices.sort(key=lambda choice: bool(choice[3]))
     return {"member": member, "usable": usable, "choices": choices, "key": key, "is_pooled": len(payers) > 1}
-
-
-def _sum(lots_left: Any) -> int:
-    return sum(lots_left.values_list("remaining", flat=True))

@@ -7,6 +7,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from loyalty import ledger
 from loyalty.models import Entry
+from loyalty.programme import settings_now
 from members.models import Member
 from tests.factories import make_member, make_purchase
 
@@ -291,3 +292,163 @@ def test_points_do_not_move_between_lots_by_draws_that_cancel_out(member: Member
 def test_purchases_are_not_truncated() -> None:
     with pytest.raises(IntegrityError, match="refused"):
         run("TRUNCATE members_purchase CASCADE")
+
+
+ROW = """INSERT INTO loyalty_entry (member_id, seq, kind, points, balance_after, qualifying, debt, debt_after,
+    occurred_at, created_at, idempotency_key, input_hash, explanation, award_id, reverses_id)
+    VALUES ({member}, {seq}, '{kind}', {points}, {after}, {qualifying}, {debt}, {owed}, now(), now(), '{key}', '',
+    '{{}}', {award}, {reverses})"""
+
+
+def row(member: Member, **fields: object) -> str:
+    values = {"seq": 4, "kind": "clawback", "points": -10, "after": 110, "qualifying": 0, "debt": 0, "owed": 0}
+    names = {"member": member.pk, "key": "raw", "award": "NULL", "reverses": "NULL"}
+    return ROW.format(**(values | names | fields))
+
+
+def first(key: str = "one") -> int:
+    return Entry.objects.get(idempotency_key=key).pk
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("part_names_whole", {}),
+        ("part_names_whole", {"kind": "earn", "points": 10, "after": 130, "award": 1}),
+        ("part_names_whole", {"kind": "transfer", "points": 10, "after": 130}),
+        ("sign_of_kind", {"points": 10, "after": 130, "award": 1}),
+        ("sign_of_kind", {"qualifying": 5, "award": 1}),
+        ("sign_of_kind", {"kind": "earn", "points": 10, "after": 130, "qualifying": -5}),
+        ("sign_of_kind", {"kind": "redeem", "qualifying": -5}),
+        ("debt_within_points", {"debt": 11, "owed": 11, "award": 1}),
+        ("debt_within_points", {"kind": "redeem", "debt": 10, "owed": 10}),
+        ("debt_within_points", {"kind": "earn", "points": 10, "after": 130, "debt": -11, "owed": 0}),
+        ("negative_by_debt_only", {"debt": -1, "owed": -1, "kind": "earn", "points": 10, "after": 130}),
+        ("negative_by_debt_only", {"points": -130, "after": -10, "debt": 9, "owed": 9, "award": 1}),
+        ("does not follow", {"debt": 5, "owed": 6, "award": 1}),
+        ("more than its award", {"award": 987654321}),
+    ],
+)
+def test_debt_clawbacks_and_transfers_have_their_form(member: Member, reason: str, fields: dict[str, object]) -> None:
+    with pytest.raises(IntegrityError, match=reason):
+        run(row(member, **fields))
+
+
+def test_clawbacks_never_take_more_than_the_award_gave_in_points_or_for_tiers(member: Member) -> None:
+    award = first()
+    other = ledger.award(member_id=make_member().pk, points=100, key="other", occurred_at=NOW, explanation={})
+    for fields in (
+        {"points": -101, "after": 19},
+        {"points": 0, "after": 120, "qualifying": -101},
+        {"award": other.pk},
+        {"award": first("spent")},
+    ):
+        with pytest.raises(IntegrityError, match="more than its award"):
+            run(row(member, **({"award": award} | fields)))
+    ledger.claw_back(
+        Entry.objects.get(pk=award), points=60, qualifying=60, key="c", policy="debt", occurred_at=NOW, explanation={}
+    )
+    with pytest.raises(IntegrityError, match="more than its award"):
+        run(row(member, award=award, seq=5, points=-41, after=19))
+
+
+def test_an_award_is_not_reversed_while_a_part_of_it_stands_as_taken_back(member: Member) -> None:
+    award = Entry.objects.get(pk=first())
+    ledger.claw_back(award, points=1, qualifying=1, key="c", policy="debt", occurred_at=NOW, explanation={})
+    reversal = {"kind": "reverse", "seq": 5, "points": -100, "after": 19, "qualifying": -100, "reverses": award.pk}
+    with pytest.raises(IntegrityError, match="a part stands"):
+        run(row(member, **reversal))
+    with pytest.raises(IntegrityError, match="does not match"):
+        run(row(member, **(reversal | {"qualifying": -99})))
+    ledger.reverse(award, explanation={}, occurred_at=NOW)
+    with pytest.raises(IntegrityError, match="more than its award"):
+        run(row(member, award=award.pk, seq=7, points=-1, after=19))
+
+
+def test_who_owes_points_holds_none(member: Member) -> None:
+    claw = row(member, award=first(), debt=10, owed=10)
+    with pytest.raises(IntegrityError, match="debt 10"):
+        run(claw, "UPDATE loyalty_account SET balance = 110, version = 4, debt = 10")
+    with pytest.raises(IntegrityError, match="debt 0"):
+        run(claw, "UPDATE loyalty_account SET balance = 110, version = 4")
+    with pytest.raises(IntegrityError, match="loyalty_account_negative_by_debt_only"):
+        run("UPDATE loyalty_account SET debt = -1")
+
+
+def test_only_what_pays_debt_is_drawn_from_the_lot_that_an_award_brings(member: Member) -> None:
+    draw = """INSERT INTO loyalty_draw (entry_id, lot_id, points)
+        SELECT entry.id, lot.id, 5 FROM loyalty_entry entry JOIN loyalty_lot lot ON lot.entry_id = entry.id
+         WHERE entry.idempotency_key = 'two'"""
+    with pytest.raises(IntegrityError, match="same way"):
+        run(draw, "UPDATE loyalty_lot SET remaining = remaining - 5 WHERE points = 50")
+
+
+def test_of_a_transfer_as_much_arrives_as_is_given(member: Member) -> None:
+    other = make_member()
+    ledger.award(member_id=other.pk, points=7, key="other", occurred_at=NOW, explanation={})
+    run()
+    give = [
+        row(member, kind="transfer"),
+        "UPDATE loyalty_account SET balance = 110, version = 4 WHERE balance = 120",
+        """INSERT INTO loyalty_draw (entry_id, lot_id, points) SELECT entry.id, lot.id, 10
+            FROM loyalty_entry entry, loyalty_lot lot WHERE entry.idempotency_key = 'raw' AND lot.points = 50""",
+        "UPDATE loyalty_lot SET remaining = 40 WHERE points = 50",
+    ]
+    with pytest.raises(IntegrityError, match="arrived elsewhere"):
+        run(*give)
+    given = ledger.transfer(
+        from_member=member.pk, to_member=other.pk, points=10, key="t", occurred_at=NOW, explanation={}
+    )
+    run()
+    with pytest.raises(IntegrityError, match="nobody else gave"):
+        run(row(member, kind="transfer", points=10, seq=5, after=120, key="more", award=given.pk))
+    with pytest.raises(IntegrityError, match="nobody else gave"):
+        run(row(other, kind="transfer", points=10, seq=3, after=27, key="more", award=first()))
+    with pytest.raises(IntegrityError, match="arrived elsewhere 11"):
+        run(
+            row(other, kind="transfer", points=1, seq=3, after=18, key="more", award=given.pk),
+            LOT.format(points=1, remaining=1, key="more"),
+            f"UPDATE loyalty_account SET balance = 18, version = 3 WHERE member_id = {other.pk}",
+        )
+    with pytest.raises(IntegrityError, match="does not match"):
+        run(row(member, kind="reverse", points=10, seq=5, after=120, reverses=given.pk))
+
+
+def test_held_points_are_released_once_and_only_sliding_ones_live_longer(member: Member) -> None:
+    ledger.award(member_id=member.pk, points=5, key="h", occurred_at=NOW, held=True, expires_at=NOW, explanation={})
+    ledger.award(member_id=member.pk, points=6, key="s", occurred_at=NOW, idle_months=3, explanation={})
+    for change in (
+        "expires_at = expires_at + interval '1 day' WHERE points = 5",
+        "expires_at = expires_at - interval '1 day' WHERE points = 6",
+        "expires_at = NULL WHERE points = 6",
+        "idle_months = 4 WHERE points = 6",
+        "activates_at = now() WHERE points = 6",
+        "activates_at = NULL WHERE points = 6",
+    ):
+        with pytest.raises(IntegrityError, match=r"append-only"):
+            run(f"UPDATE loyalty_lot SET {change}")
+    run("UPDATE loyalty_lot SET activates_at = now() WHERE points = 5")
+    with pytest.raises(IntegrityError, match="append-only"):
+        run("UPDATE loyalty_lot SET activates_at = activates_at - interval '1 day' WHERE points = 5")
+    run("UPDATE loyalty_lot SET expires_at = expires_at + interval '1 day' WHERE points = 6")
+
+
+def test_a_lot_that_lapses_in_idleness_has_an_expiry(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="idle_expires"):
+        run(
+            entry(member),
+            MOVE,
+            """INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, idle_months)
+                SELECT id, member_id, 10, 10, now(), 3 FROM loyalty_entry WHERE idempotency_key = 'raw'""",
+        )
+
+
+def test_there_is_one_row_of_settings_with_a_known_policy() -> None:
+    settings_now()
+    for statement in (
+        "UPDATE loyalty_programmesettings SET id = 2",
+        "UPDATE loyalty_programmesettings SET clawback_policy = 'forget'",
+        "UPDATE loyalty_programmesettings SET point_value = -1",
+    ):
+        with pytest.raises(IntegrityError, match="loyalty_programme_settings"):
+            run(statement)

@@ -17,6 +17,7 @@ from tests.factories import make_member
 START = datetime(2026, 1, 1, tzinfo=UTC)
 POINTS = st.integers(1, 300)
 WHO = st.integers(0, 1)
+POLICY = st.sampled_from(ledger.Policy.values)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -61,7 +62,12 @@ class Ledger(RuleBasedStateMachine):
         elif name == "spend":
             ledger.spend(key=key, explanation={}, **input_)
         elif name == "reverse":
-            ledger.reverse(Entry.objects.get(pk=input_["entry"]), key=key, explanation={}, occurred_at=self.now)
+            entry = Entry.objects.get(pk=input_.pop("entry"))
+            ledger.reverse(entry, key=key, explanation={}, occurred_at=self.now, **input_)
+        elif name == "claw_back":
+            ledger.claw_back(Entry.objects.get(pk=input_.pop("entry")), key=key, explanation={}, **input_)
+        elif name == "transfer":
+            ledger.transfer(key=key, explanation={}, **input_)
         elif name == "redeem":
             rewards.redeem(member_id=input_["member_id"], reward_id=self.reward.pk, key=key, user=None)
         elif name == "cancel":
@@ -71,20 +77,43 @@ class Ledger(RuleBasedStateMachine):
         who=WHO,
         points=POINTS,
         expires=st.none() | st.integers(1, 60),
-        activates=st.integers(0, 20),
+        activates=st.none() | st.integers(0, 20),
         age=st.integers(0, 30),
+        qualifying=st.none() | st.integers(0, 300),
     )
-    def award(self, who: int, points: int, expires: int | None, activates: int, age: int) -> None:
-        """Give points, perhaps late, pending or already expired."""
+    def award(
+        self, *, who: int, points: int, expires: int | None, activates: int | None, age: int, qualifying: int | None
+    ) -> None:
+        """Give points, perhaps late, held, pending or already expired."""
         at = self.now - timedelta(days=age)
         self.act(
             "award",
             member_id=self.members[who].pk,
             points=points,
             occurred_at=at,
-            activates_at=at + timedelta(days=activates),
-            expires_at=None if expires is None else at + timedelta(days=activates + expires),
+            qualifying=qualifying,
+            held=activates is None,
+            activates_at=at + timedelta(days=activates or 0),
+            expires_at=None if expires is None else at + timedelta(days=(activates or 0) + expires),
         )
+
+    @rule(who=WHO, points=POINTS, months=st.integers(1, 3))
+    def award_sliding(self, who: int, points: int, months: int) -> None:
+        """Give points that lapse in idleness."""
+        self.act("award", member_id=self.members[who].pk, points=points, occurred_at=self.now, idle_months=months)
+
+    @rule(who=WHO)
+    def be_active(self, who: int) -> None:
+        """What is held is released, and sliding points live on."""
+        member = self.members[who]
+        ledger.release(list(Entry.objects.filter(member=member).values_list("pk", flat=True)), at=self.now)
+        ledger.prolong([member.pk], self.now)
+
+    @rule(who=WHO, points=POINTS)
+    def transfer(self, who: int, points: int) -> None:
+        """Give points to the other."""
+        giver, receiver = self.members[who].pk, self.members[1 - who].pk
+        self.act("transfer", from_member=giver, to_member=receiver, points=points, occurred_at=self.now)
 
     @rule(who=WHO, points=POINTS)
     def spend(self, who: int, points: int) -> None:
@@ -104,14 +133,33 @@ class Ledger(RuleBasedStateMachine):
         self.act("cancel", redemption=data.draw(st.sampled_from(ids)))
 
     @precondition(lambda self: Entry.objects.filter(redemption=None).exists())
-    @rule(data=st.data())
-    def reverse(self, data: st.DataObject) -> None:
-        """Take an entry back, expiries too."""
+    @rule(data=st.data(), policy=POLICY, grace=st.none() | st.integers(1, 30))
+    def reverse(self, data: st.DataObject, policy: str, grace: int | None) -> None:
+        """Take an entry back, expiries and clawbacks too."""
         ids = list(Entry.objects.filter(redemption=None).order_by("pk").values_list("pk", flat=True))
-        self.act("reverse", entry=data.draw(st.sampled_from(ids)))
+        self.act(
+            "reverse",
+            entry=data.draw(st.sampled_from(ids)),
+            policy=policy,
+            grace_until=self.now + timedelta(days=grace) if grace else None,
+        )
 
-    @rule(data=st.data())
-    def undo_awards(self, data: st.DataObject) -> None:
+    @precondition(lambda self: Entry.objects.filter(kind="earn").exists())
+    @rule(data=st.data(), policy=POLICY, part=st.integers(1, 4), of=st.integers(1, 4), late=st.integers(0, 9))
+    def claw_back(self, *, data: st.DataObject, policy: str, part: int, of: int, late: int) -> None:
+        """Take a part of an award back, perhaps more than there is."""
+        award = data.draw(st.sampled_from(list(Entry.objects.filter(kind="earn").order_by("pk"))))
+        self.act(
+            "claw_back",
+            entry=award.pk,
+            points=award.points * part // of,
+            qualifying=award.qualifying * part // of,
+            policy=policy,
+            occurred_at=self.now - timedelta(days=late),
+        )
+
+    @rule(data=st.data(), policy=POLICY)
+    def undo_awards(self, data: st.DataObject, policy: str) -> None:
         """Take some awards back as a batch: all of them or none."""
         ids = list(Entry.objects.filter(kind="earn").order_by("pk").values_list("pk", flat=True))
         chosen = data.draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
@@ -123,8 +171,8 @@ class Ledger(RuleBasedStateMachine):
             standing = Entry.objects.standing().filter(pk__in=chosen).count()
             before = state()
             try:
-                with transaction.atomic():
-                    assert ledger.undo_batch(cursor, "batch", explanation={}) == standing
+                with transaction.atomic(), time_machine.travel(self.now, tick=False):
+                    assert ledger.undo_batch(cursor, "batch", explanation={}, policy=policy) == standing
             except ledger.AlreadySpent:
                 assert state() == before
 
@@ -155,7 +203,7 @@ class Ledger(RuleBasedStateMachine):
 def state() -> list[object]:
     """Everything that a repeated request might change."""
     return [
-        list(Account.objects.order_by("pk").values_list("pk", "balance", "version")),
+        list(Account.objects.order_by("pk").values_list("pk", "balance", "debt", "version")),
         list(Lot.objects.order_by("pk").values_list("pk", "remaining")),
         Draw.objects.count(),
         list(Redemption.objects.order_by("pk").values_list("pk", "state")),
@@ -164,4 +212,4 @@ def state() -> list[object]:
 
 
 class TestInvariants(Ledger.TestCase, TestCase):  # type: ignore[misc, name-defined]
-    settings = settings(max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=15, stateful_step_count=22, deadline=None, suppress_health_check=list(HealthCheck))
