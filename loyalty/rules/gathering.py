@@ -56,15 +56,16 @@ def of_purchases(cursor: CursorWrapper, needs: Need, tier_before: TierBefore) ->
             yield [_gathered(dict(zip(names, row, strict=True)), needs, tier_before) for row in rows]
 
 
-def _purchases(needs: Need, source: sql.SQL) -> sql.Composed:
+def _purchases(needs: Need, source: sql.SQL) -> str:
     columns, joins = [_COLUMNS], [source]
     for part, (wanted, joined) in _PARTS.items():
         if part in needs:
             columns.append(wanted)
             joins.append(joined)
-    return sql.SQL("SELECT {} FROM {} ORDER BY purchase.purchased_at, purchase.id").format(
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY purchase.purchased_at, purchase.id").format(
         sql.SQL(", ").join(columns), sql.SQL(" ").join(joins)
     )
+    return statement.as_string()  # as text: within a request, django-pghistory reads each statement
 
 
 def _gathered(row: dict[str, Any], needs: Need, tier_before: TierBefore) -> Gathered:
