@@ -102,6 +102,7 @@ SELECT spans.member_id, %(tier_prefix)s || t.key, from_day, until_day
  WHERE from_day < until_day
 """
 
+# What a refund took back was never given: it is taken off the month of its award.
 MEMBER_MONTHS = """
 WITH parts AS (
     SELECT p.member_id, date_trunc('month', p.purchased_at AT TIME ZONE %(zone)s)::date AS month,
@@ -120,6 +121,14 @@ WITH parts AS (
       FROM analytics_batch b
       JOIN loyalty_entry e ON e.member_id = b.member_id
       LEFT JOIN loyalty_entry r ON r.reverses_id = e.id
+     GROUP BY 1, 2
+    UNION ALL
+    SELECT e.member_id, date_trunc('month', award.occurred_at AT TIME ZONE %(zone)s)::date,
+           0, 0, sum(e.points), 0, 0, 0
+      FROM analytics_batch b
+      JOIN loyalty_entry e ON e.member_id = b.member_id AND e.kind = 'clawback'
+      JOIN loyalty_entry award ON award.id = e.award_id
+     WHERE NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = e.id)
      GROUP BY 1, 2
 ), months AS (
     SELECT member_id, month, sum(orders) AS orders, sum(spend) AS spend, coalesce(sum(issued), 0) AS issued,

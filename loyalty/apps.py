@@ -12,6 +12,7 @@ class LoyaltyConfig(AppConfig):
         """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
         from loyalty import acts, adjustments, facts, history, reversals
         from loyalty.intake.purchase_kind import PurchaseKind
+        from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
         from loyalty.rules import review, subjects
         from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
@@ -25,3 +26,4 @@ class LoyaltyConfig(AppConfig):
         review.register()
         subjects.register()
         kinds.register(PurchaseKind())
+        kinds.register(RefundKind())

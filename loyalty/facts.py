@@ -90,7 +90,8 @@ FACTS = [
         minimum=0,
         sql=Rows(
             "SELECT e.member_id, sum(e.points) AS value FROM loyalty_entry e"
-            " WHERE e.kind = 'earn' AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = e.id)"
+            " WHERE e.kind IN ('earn', 'clawback')"
+            " AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = e.id)"
             " GROUP BY e.member_id",
             missing=0,
         ),

@@ -1,5 +1,6 @@
 """What people type on the pages of this room."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import tiers
+from loyalty.intake.returning import Line, RefundLineInput, Standing
 from loyalty.models import Reward, Tier
 from loyalty.tiers import Ladder
 
@@ -145,3 +147,68 @@ class RewardForm(forms.ModelForm):  # type: ignore[type-arg]
         if not self.instance.pk and not cleaned.get("unlimited") and change is None:
             self.add_error("stock_change", _("Say how many there are, or that it is without end."))
         return cleaned
+
+
+class RefundForm(forms.Form):
+    """What to give back of a purchase: all that is left, an amount, or so many of its lines."""
+
+    WAYS = (("rest", ""), ("amount", ""), ("lines", ""))
+
+    key = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    way = forms.ChoiceField(choices=WAYS, initial="rest")
+    amount = forms.DecimalField(
+        label=gettext_lazy("Amount"), required=False, min_value=Decimal("0.01"), max_digits=14, decimal_places=2
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=200,
+        required=False,
+        help_text=gettext_lazy("Shown on the timeline: “cup was broken”."),
+    )
+
+    def __init__(self, *args: Any, standing: Standing, names: Mapping[int, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.standing = standing
+        self.names = names
+        self.fields["amount"].widget.attrs["aria-label"] = _("Amount")
+        for line in standing.lines:
+            self.fields[f"quantity_{line.line_no}"] = forms.DecimalField(
+                label=names.get(line.line_no, str(line.line_no)),
+                required=False,
+                min_value=Decimal(0),
+                max_value=line.quantity_left,
+                max_digits=12,
+                decimal_places=3,
+                disabled=not line.quantity_left,
+            )
+            self.fields[f"quantity_{line.line_no}"].widget.attrs["aria-label"] = _("How many of %(line)s") % {
+                "line": names.get(line.line_no, str(line.line_no))
+            }
+
+    def rows(self) -> list[tuple[str, Line, forms.BoundField]]:
+        """The lines with their names and fields."""
+        return [
+            (self.names.get(line.line_no, ""), line, self[f"quantity_{line.line_no}"]) for line in self.standing.lines
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        """One of the three ways, filled in."""
+        told = super().clean() or {}
+        if told.get("way") == "amount" and not told.get("amount") and "amount" not in self.errors:
+            self.add_error("amount", _("How much?"))
+        if told.get("way") == "lines" and not self.errors and not self.asked()["lines"]:
+            self.add_error(None, _("Say how many of at least one line."))
+        return told
+
+    def asked(self) -> dict[str, Any]:
+        """The arguments of a refund."""
+        told = self.cleaned_data
+        by_lines = told["way"] == "lines"
+        return {
+            "amount": told["amount"] if told["way"] == "amount" else None,
+            "lines": [
+                RefundLineInput(line_no=line.line_no, quantity=quantity)
+                for line in self.standing.lines
+                if by_lines and (quantity := told.get(f"quantity_{line.line_no}"))
+            ],
+        }

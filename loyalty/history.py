@@ -26,7 +26,7 @@ TONES: dict[str, Tone] = {
 
 
 def points(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
-    """The entries of the ledger, each with its reckoning. What a purchase earned joins the purchase's line."""
+    """The entries of the ledger, each with its reckoning. What a purchase earned joins its line, as does a refund's."""
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     entries = (
         Entry.objects.filter(member=member, occurred_at__lt=before)
@@ -37,7 +37,6 @@ def points(member: Member, before: datetime, limit: int) -> Sequence[TimelineIte
 
 
 def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
-    about = f"purchase:{entry.purchase_id}" if entry.purchase_id and entry.kind == Entry.Kind.EARN else ""
     details = words.details(entry, tiers)
     redemption = entry.redemption
     if entry.kind == Entry.Kind.REDEEM and redemption:
@@ -57,9 +56,18 @@ def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
         details=details,
         points=entry.points,
         balance=entry.balance_after,
-        about=about,
+        about=_about(entry),
         acts=acts,
     )
+
+
+def _about(entry: Entry) -> str:
+    """The purchase or refund in whose line an entry is shown."""
+    if entry.purchase_id and entry.kind == Entry.Kind.EARN:
+        return f"purchase:{entry.purchase_id}"
+    if entry.explanation.get("reason") == "refund":
+        return f"refund:{entry.explanation['refund']}"
+    return ""
 
 
 def tier_changes(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:

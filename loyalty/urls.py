@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from loyalty.views import adjusting, ledger, member, redemptions, rewards, rule_builder, rules, settings, tiers
+from loyalty.views import (
+    adjusting,
+    ledger,
+    member,
+    redemptions,
+    refunds,
+    rewards,
+    rule_builder,
+    rules,
+    settings,
+    tiers,
+)
 
 app_name = "loyalty"
 
@@ -39,6 +50,8 @@ urlpatterns = [
     path("ledger/entries.csv", ledger.entries_csv, name="ledger-entries-csv"),
     path("ledger/expiring/", ledger.expiring_members, name="ledger-expiring"),
     path("ledger/expiring.csv", ledger.expiring_csv, name="ledger-expiring-csv"),
+    path("purchases/<int:pk>/refund/", refunds.refund, name="purchase-refund"),
+    path("members/<path:number>/purchases/", refunds.purchases, name="member-purchases"),
     path("members/<path:number>/badge/", member.badge, name="member-badge"),
     path("members/<path:number>/summary/", member.summary, name="member-summary"),
     path("members/<path:number>/lots/", member.lots, name="member-lots"),

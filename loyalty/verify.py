@@ -194,10 +194,12 @@ _CHECKS: Final = (
     Check(
         key="purchases-earn-once",
         invariant=4,
-        name=_("No purchase earns twice"),
+        name=_("No purchase earns twice by one rule"),
         sql="""
-            SELECT purchase_id AS purchase, count(*) AS times FROM loyalty_entry
-             WHERE purchase_id IS NOT NULL AND kind = 'earn' GROUP BY purchase_id HAVING count(*) > 1""",
+            SELECT entry.purchase_id AS purchase, version.rule_id AS rule, count(*) AS times
+              FROM loyalty_entry entry JOIN loyalty_ruleversion version ON version.id = entry.rule_version_id
+             WHERE entry.purchase_id IS NOT NULL AND entry.kind = 'earn'
+             GROUP BY entry.purchase_id, version.rule_id HAVING count(*) > 1""",
     ),
     Check(
         key="stock",

@@ -41,7 +41,7 @@ def title(entry: Entry) -> str:
         name = _("Points expired")
     elif entry.kind == Entry.Kind.ADJUST and "reason" in told:
         name = _told_reason(told)
-    elif entry.kind == Entry.Kind.REVERSE:
+    elif entry.kind in (Entry.Kind.REVERSE, Entry.Kind.CLAWBACK):
         name = _reversal_title(told)
     elif entry.kind == Entry.Kind.TRANSFER:
         name = _transfer_title(told, entry.points)
@@ -66,11 +66,11 @@ def _reckoning(entry: Entry, tiers: dict[str, Tier] | None) -> list[str]:
         ]
     if entry.kind == Entry.Kind.REDEEM and "for" in told:
         return [_("%(member)s of the same household redeemed it") % {"member": told["for"]}]
+    if told.get("reason") == "refund":
+        return _refund(told, entry)
     if entry.kind == Entry.Kind.REVERSE and told.get("reason") == "import_undone":
         return [_("the import of %(file)s was taken back") % {"file": told.get("file", "")}]
-    if "by" in told:
-        return _by_hand(told)
-    return []
+    return _by_hand(told) if "by" in told else []
 
 
 def _by_hand(told: Explanation) -> list[str]:
@@ -103,6 +103,17 @@ def _settled(entry: Entry) -> list[str]:
     elif entry.debt < 0:
         said.append(_("%(debt)s points paid what was owed") % points)
     return said
+
+
+def _refund(told: Explanation, entry: Entry) -> list[str]:
+    """ "¥20.00 of ¥100.00 refunded: 20 of the 100 points it earned"; and what of that was spent."""
+    amounts = {key: figures.money(Decimal(told[key]), told["currency"]) for key in ("amount", "of_amount")}
+    points = {"points": figures.number(abs(entry.points)), "of": figures.number(told["of"])}
+    if entry.kind == Entry.Kind.CLAWBACK:
+        steps = [_("%(amount)s of %(of_amount)s refunded: %(points)s of %(of)s points taken back") % (amounts | points)]
+    else:
+        steps = [_("%(amount)s of %(of_amount)s refunded: %(points)s of %(of)s points given back") % (amounts | points)]
+    return steps
 
 
 def told_reward(told: Explanation) -> str:
@@ -139,6 +150,9 @@ def state_tone(state: str) -> str:
 
 
 def _reversal_title(told: Explanation) -> str:
+    if told.get("reason") == "refund":
+        receipt = told.get("receipt")
+        return _("Refund of order %(receipt)s") % {"receipt": receipt} if receipt else _("Refund")
     if "reward" in told:
         return _("%(reward)s cancelled") % {"reward": told_reward(told)}
     if "reversed" in told:

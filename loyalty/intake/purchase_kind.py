@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -10,7 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
 from loyalty import ledger, tiers
+from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
+from loyalty.intake.withdrawal import apply_again, withdraw
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
 from loyalty.programme import settings_now
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
@@ -137,14 +140,17 @@ class PurchaseKind(ImportKind):
         refresh_plans(cursor, added)
         _select_bought(cursor, run_id)
         notes = earn_for_bought(cursor, now=timezone.now())
-        return Counts(added=added, notes=notes)
+        return Counts(added=added, notes=notes | _refund_bought(cursor))
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
         """What goes, and what becomes of points that members have spent."""
         _select_bought(cursor, run_id)
         cursor.execute("SELECT count(*) FROM loyalty_bought")
         purchases = (cursor.fetchone() or (0,))[0]
-        batch = ledger.preview_batch(cursor, "loyalty_batch")
+        with transaction.atomic():
+            _withdraw_refunds(cursor, {})
+            batch = ledger.preview_batch(cursor, "loyalty_batch")
+            transaction.set_rollback(True)
         removes = [
             (_("purchases are removed"), purchases),
             (_("points are taken back"), batch.points),
@@ -172,12 +178,11 @@ class PurchaseKind(ImportKind):
         """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""
         _select_bought(cursor, run_id)
         file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
+        explanation = {"reason": "import_undone", "run": run_id, "file": file_name}
+        _withdraw_refunds(cursor, explanation)
         try:
             reversed_entries = ledger.undo_batch(
-                cursor,
-                "loyalty_batch",
-                explanation={"reason": "import_undone", "run": run_id, "file": file_name},
-                policy=settings_now().clawback_policy,
+                cursor, "loyalty_batch", explanation=explanation, policy=settings_now().clawback_policy
             )
         except ledger.AlreadySpent as refusal:
             raise Refused(
@@ -185,6 +190,7 @@ class PurchaseKind(ImportKind):
                 % {"count": refusal.members}
             ) from refusal
         tiers.rewind(cursor, "loyalty_bought")
+        cursor.execute("DELETE FROM members_purchaseline WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)")
         cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")
         removed = cursor.rowcount
         cursor.execute("SELECT DISTINCT member_id FROM loyalty_bought")
@@ -211,6 +217,24 @@ def _select_bought(cursor: CursorWrapper, run_id: int) -> None:
     cursor.execute("ANALYZE loyalty_bought; ANALYZE loyalty_batch")
 
 
+def _refund_bought(cursor: CursorWrapper) -> dict[str, int]:
+    """Apply the refunds that waited for the purchases of ``loyalty_bought``."""
+    cursor.execute(_REFUNDED_AHEAD)
+    found = cursor.fetchall()
+    if not found:
+        return {}
+    apply_again([purchase for purchase, _member in found])
+    refunds.look_at_tiers(sorted({member for _purchase, member in found}))
+    return {"refunds_applied": len(found)}
+
+
+def _withdraw_refunds(cursor: CursorWrapper, explanation: dict[str, object]) -> None:
+    """Let the refunds of ``loyalty_bought`` wait for their purchases to come again; locks the accounts."""
+    lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
+    cursor.execute("SELECT DISTINCT purchase_id FROM members_refund JOIN loyalty_bought USING (purchase_id)")
+    withdraw([row[0] for row in cursor.fetchall()], explanation=explanation)
+
+
 def _member_numbers(cursor: CursorWrapper, members: list[int]) -> list[str]:
     cursor.execute("SELECT number FROM members_member WHERE id = ANY(%s) ORDER BY number", [members])
     return [row[0] for row in cursor.fetchall()]
@@ -225,4 +249,11 @@ SELECT member_id, row_key, coalesce(receipt, ''), purchased_at, amount, coalesce
        coalesce(channel, ''), coalesce(store, ''), coalesce(category, ''), %(run)s, now()
   FROM (SELECT *, coalesce(upper(currency) <> %(currency)s, false) AS foreign_currency FROM import_rows) AS row
  ORDER BY member_id, purchased_at, row_no
+"""
+
+_REFUNDED_AHEAD = """
+SELECT DISTINCT purchase.id, purchase.member_id
+  FROM members_refund refund JOIN members_purchase purchase ON purchase.key = refund.purchase_key
+  JOIN loyalty_bought bought ON bought.purchase_id = purchase.id
+ WHERE refund.state = 'waiting'
 """

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from loyalty import ledger, tiers
+from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_purchase
 from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
@@ -105,6 +106,8 @@ def record_purchase(
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
             expire_members(cursor, [member_id], now)
         look.settle()
+    if refunds.apply_waiting(purchase):
+        refunds.look_at_tiers([member_id])
     return Recorded(purchase=purchase, entries=entries, is_new=True)
 
 

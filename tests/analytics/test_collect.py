@@ -30,6 +30,7 @@ from analytics.models import (
 from analytics.tasks import collect_facts
 from campaigns.models import CampaignEvent
 from loyalty import ledger
+from loyalty.intake import record_refund
 from loyalty.models import Account
 from members.models import ImportRun, Member, Purchase, SurveyResponse
 from tests.analytics.programme import (
@@ -264,6 +265,37 @@ def test_undone_imports_leave_no_trace():
     ImportRun.objects.update(state="undone", undone_at=timezone.now())
     collect.collect()
     assert everything_collected() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refund_is_news_and_takes_spend_orders_and_points_off_the_month_of_the_purchase():
+    make_tiers()
+    member = make_member(joined_at=START)
+    for place, month in enumerate((1, 2)):
+        bought = make_purchase(member, amount=100, purchased_at=START.replace(month=month), key=f"p{place}")
+        ledger.award(
+            member_id=member.pk,
+            points=100,
+            key=f"e{place}",
+            occurred_at=bought.purchased_at,
+            explanation={},
+            purchase=bought,
+        )
+    collect.collect()
+
+    def months() -> list[tuple[int, Decimal, int, int]]:
+        rows = MemberMonth.objects.order_by("month")
+        return list(rows.values_list("orders", "spend", "points_issued", "points_net"))
+
+    assert months() == [(1, 100, 100, 100), (1, 100, 100, 100)]
+    later = START.replace(month=2, day=20)
+    record_refund(key="r0", purchase_key="p0", refunded_at=later)
+    record_refund(key="r1", purchase_key="p1", refunded_at=later, amount=Decimal(25))
+    collect.collect()
+    assert months() == [(0, 0, 0, 100), (1, 75, 75, -25)]
+    in_steps = everything_collected()
+    collect.collect(rebuild=True)
+    assert everything_collected() == in_steps
 
 
 @pytest.mark.django_db(transaction=True)

@@ -101,6 +101,10 @@ def a_member_and_tiers() -> Mapping[str, Any]:
     return a_member()
 
 
+def a_purchase() -> Mapping[str, Any]:
+    return {"pk": make_purchase().pk}
+
+
 def an_api_key() -> Mapping[str, Any]:
     return {"pk": api_keys.create(name="Till", scopes=[Scope.MEMBERS_READ], user=None)[0].pk}
 
@@ -366,5 +370,7 @@ TABLE: dict[str, Row] = {
     "loyalty:member-adjust": Row(P.POINTS_ADJUST, a_member, data={"points": "5", "step": "do"}),
     "loyalty:member-waiting": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:entry-reverse": Row(P.POINTS_REVERSE, an_entry, data={"comment": "no"}),
+    "loyalty:member-purchases": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:purchase-refund": Row(P.POINTS_ADJUST, a_purchase, data={"key": "k", "way": "rest", "step": "do"}),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
 }

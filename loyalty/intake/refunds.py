@@ -1,0 +1,336 @@
+"""Refunds: what is given back of a purchase, and the points that go and come back with it (docs/adr/0010).
+
+What a purchase earned is taken back by what each entry says of itself: by its lines where it names them, by the
+amount otherwise. No rule and no tier of today has a say in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import Count, F, Sum
+from django.utils import timezone
+
+from loyalty import ledger, programme, tiers
+from loyalty.intake.returning import (
+    ZERO,
+    Allocation,
+    Line,
+    RefundLineInput,
+    RefundRefused,
+    Standing,
+    allocate,
+    points_until,
+)
+from loyalty.ledger import posting
+from loyalty.models import Entry
+from members.importing.dates import latest_moment
+from members.models import Purchase, PurchaseLine, Refund, RefundLine
+from staff.models import User
+
+State = Refund.State
+
+
+class RefundDiffers(ledger.KeyReused):
+    """The key of a refund came back for another purchase, or asking for something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRefund:
+    """A refund, what it did in the ledger, and whether it was new."""
+
+    refund: Refund
+    entries: Sequence[Entry]
+    is_new: bool
+
+    @property
+    def points_taken(self) -> int:
+        """Points taken back, of those that the purchase earned."""
+        return -sum(entry.points for entry in self.entries if entry.points < 0)
+
+    @property
+    def points_returned(self) -> int:
+        """Points given back, of those that were spent on the purchase."""
+        return sum(entry.points for entry in self.entries if entry.points > 0)
+
+    @property
+    def debt(self) -> int:
+        """How much of what was taken back the member owes now, because it was spent."""
+        return sum(entry.debt for entry in self.entries)
+
+
+@transaction.atomic
+def record_refund(
+    *,
+    key: str,
+    purchase_key: str,
+    refunded_at: datetime,
+    amount: Decimal | None = None,
+    lines: Sequence[RefundLineInput] = (),
+    currency: str = "",
+    external_id: str = "",
+    reason: str = "",
+    user: User | None = None,
+) -> RecordedRefund:
+    """Give back all that is left of a purchase, an ``amount`` of it (in its currency), or what ``lines`` say.
+
+    A refund of a purchase that has not come is kept and applied in the transaction in which it comes. The same key
+    asking for the same of the same purchase returns what was done first; otherwise it raises
+    :class:`RefundDiffers`. What cannot be given back raises :class:`RefundRefused`, and nothing is written.
+    """
+    if refunded_at > latest_moment():
+        raise RefundRefused("refunded_at", "future")
+    request = _request(amount, lines, currency)
+    purchase = _lock(purchase_key)
+    refund, is_new = Refund.objects.get_or_create(
+        key=key,
+        defaults={
+            "purchase_key": purchase_key,
+            "external_id": external_id,
+            "refunded_at": refunded_at,
+            "request": request,
+            "state": State.WAITING,
+            "reason": reason,
+            "created_by": user,
+        },
+    )
+    if not is_new:
+        if (refund.purchase_key, refund.request) != (purchase_key, request):
+            raise RefundDiffers(key)
+        return RecordedRefund(refund=refund, entries=entries_of(refund), is_new=False)
+    if purchase is None:
+        return RecordedRefund(refund=refund, entries=[], is_new=True)
+    entries = apply(refund, purchase)
+    look_at_tiers([purchase.member_id])
+    return RecordedRefund(refund=refund, entries=entries, is_new=True)
+
+
+def preview_refund(
+    *, purchase_key: str, amount: Decimal | None = None, lines: Sequence[RefundLineInput] = ()
+) -> RecordedRefund:
+    """What :func:`record_refund` would do now. It is done and rolled back, so that nothing is left of it."""
+    with transaction.atomic():
+        done = record_refund(
+            key="preview", purchase_key=purchase_key, refunded_at=timezone.now(), amount=amount, lines=lines
+        )
+        transaction.set_rollback(True)
+    return done
+
+
+def apply_waiting(purchase: Purchase) -> list[RecordedRefund]:
+    """Apply the refunds that waited for a purchase, the earliest first; its member's account is locked.
+
+    Tiers are not looked at.
+
+    One that cannot be applied is marked as refused, with the reason: the purchase comes in all the same.
+    """
+    applied = []
+    waiting = Refund.objects.filter(purchase_key=purchase.key, state=State.WAITING)
+    for refund in waiting.order_by("refunded_at", "pk").select_for_update():
+        try:
+            with transaction.atomic():
+                applied.append(RecordedRefund(refund=refund, entries=apply(refund, purchase), is_new=True))
+        except RefundRefused as refusal:
+            refund.state, refund.problem = State.REFUSED, refusal.reason
+            refund.purchase, refund.member_id = purchase, purchase.member_id
+            refund.save(update_fields=["state", "problem", "purchase", "member"])
+    return applied
+
+
+def apply(refund: Refund, purchase: Purchase) -> list[Entry]:
+    """Give back what a refund asks for, and move the points; the member's account is locked.
+
+    Tiers are not looked at. Raises :class:`RefundRefused`.
+    """
+    check_day(refund.refunded_at, purchase)
+    before = standings([purchase])[purchase.pk]
+    amount, lines, currency = _asked(refund.request)
+    allocation = allocate(before, amount=amount, lines=lines, currency=currency)
+    _write(refund, purchase, allocation)
+    try:
+        return _take_back(refund, purchase, before, before.after(allocation))
+    except ledger.InsufficientPoints as short:
+        raise RefundRefused("amount", "points_spent", left=Decimal(short.available)) from short
+
+
+def check_day(refunded_at: datetime, purchase: Purchase) -> None:
+    """Nothing is given back on a day before it was bought, in the programme's days (:class:`RefundRefused`)."""
+    zone = timezone.get_default_timezone()
+    if timezone.localdate(refunded_at, zone) < timezone.localdate(purchase.purchased_at, zone):
+        raise RefundRefused("refunded_at", "before_purchase")
+
+
+def standings(purchases: Iterable[Purchase]) -> dict[int, Standing]:
+    """Each of these purchases, by id, and what of it was given back so far. Three queries, however many they are."""
+    by_id = {purchase.pk: purchase for purchase in purchases}
+    applied = Refund.objects.filter(purchase__in=by_id, state=State.APPLIED).order_by()
+    given = {
+        pk: (amount, count)
+        for pk, amount, count in applied.values_list("purchase").annotate(amount=Sum("amount"), count=Count("pk"))
+    }
+    lines: dict[int, list[Line]] = {}
+    rows = PurchaseLine.objects.filter(purchase__in=by_id).annotate(
+        back_quantity=Sum("refunds__quantity"), back_amount=Sum("refunds__amount"), back_value=Sum("refunds__value")
+    )
+    for row in rows:
+        lines.setdefault(row.purchase_id, []).append(_line(row))
+    return {
+        pk: Standing(
+            amount=purchase.amount,
+            value=purchase.value,
+            currency=purchase.currency,
+            refunded_amount=given.get(pk, (ZERO, 0))[0],
+            refunded_value=purchase.refunded_value,
+            refunds=given.get(pk, (ZERO, 0))[1],
+            lines=lines.get(pk, []),
+        )
+        for pk, purchase in by_id.items()
+    }
+
+
+def _line(row: Any) -> Line:
+    return Line(
+        id=row.pk,
+        line_no=row.line_no,
+        quantity=row.quantity,
+        amount=row.amount,
+        value=row.value,
+        refunded_quantity=row.back_quantity or ZERO,
+        refunded_amount=row.back_amount or ZERO,
+        refunded_value=row.back_value or ZERO,
+    )
+
+
+def entries_of(refund: Refund) -> list[Entry]:
+    """What a refund did in the ledger, as it stands."""
+    keys = f"refund:{refund.pk}.{refund.attempt}:"
+    return list(Entry.objects.filter(idempotency_key__startswith=keys).order_by("seq"))
+
+
+def _write(refund: Refund, purchase: Purchase, allocation: Allocation) -> None:
+    refund.purchase, refund.member_id = purchase, purchase.member_id
+    refund.amount, refund.value = allocation.amount, allocation.value
+    refund.currency, refund.rate = purchase.currency, purchase.rate
+    refund.state, refund.attempt = State.APPLIED, refund.attempt + 1
+    refund.save(update_fields=["purchase", "member", "amount", "value", "currency", "rate", "state", "attempt"])
+    RefundLine.objects.bulk_create(
+        RefundLine(refund=refund, line_id=part.line_id, quantity=part.quantity, amount=part.amount, value=part.value)
+        for part in allocation.parts
+    )
+    if allocation.value:
+        Purchase.objects.filter(pk=purchase.pk).update(refunded_value=F("refunded_value") + allocation.value)
+        purchase.refresh_from_db(fields=["refunded_value"])
+
+
+def _take_back(refund: Refund, purchase: Purchase, before: Standing, after: Standing) -> list[Entry]:
+    """Take from each award of the purchase what this refund adds to what is given back of its cause."""
+    policy = ledger.Policy(programme.settings_now().clawback_policy)
+    awards = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN, reversed_by__isnull=True)
+    entries = []
+    for award in awards.order_by("seq"):
+        was, becomes = before.share_of(award.explanation), after.share_of(award.explanation)
+        points = points_until(award.points, becomes) - points_until(award.points, was)
+        qualifying = points_until(award.qualifying, becomes) - points_until(award.qualifying, was)
+        if not points and not qualifying:
+            continue
+        entry = ledger.claw_back(
+            award,
+            points=points,
+            qualifying=qualifying,
+            key=f"refund:{refund.pk}.{refund.attempt}:{award.pk}",
+            policy=policy,
+            occurred_at=refund.refunded_at,
+            explanation=_explanation(refund, purchase, award),
+        )
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def _explanation(refund: Refund, purchase: Purchase, award: Entry) -> dict[str, Any]:
+    """All that is needed to say why in words, from the entry alone."""
+    return {
+        "reason": "refund",
+        "refund": refund.pk,
+        "receipt": purchase.external_id,
+        "amount": f"{refund.amount:.2f}",
+        "of_amount": f"{purchase.amount:.2f}",
+        "currency": purchase.currency,
+        "of": award.points,
+        "rule": award.explanation.get("rule", ""),
+    }
+
+
+def look_at_tiers(members: Sequence[int]) -> int:
+    """Find out where these members stand now; their accounts are locked. Returns how many moved."""
+    with connection.cursor() as cursor:
+        return tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
+
+
+def hold(purchase_keys: Sequence[str]) -> None:
+    """Keep purchases of these keys from coming in before this transaction ends; those that have come are left alone.
+
+    Whoever writes a purchase of a key that another transaction has just written waits for that one to end, also
+    where it has removed it again: so the purchase finds the refund that waits for it. It costs purchases nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_KEYS, {"keys": sorted(purchase_keys)})
+        cursor.execute("DELETE FROM members_purchase WHERE member_id = 0")
+
+
+def _lock(purchase_key: str) -> Purchase | None:
+    """The purchase of a key with its member's account locked; None where it has not come, its key held."""
+    is_held = False
+    while True:
+        purchase = Purchase.objects.filter(key=purchase_key).first()
+        if purchase is not None:
+            posting.lock(purchase.member_id)
+            # Read again under the lock: an undo may have removed it meanwhile.
+            if locked := Purchase.objects.filter(pk=purchase.pk).first():
+                return locked
+        elif is_held:
+            return None
+        else:
+            # It may just have come, and is then looked for once more.
+            hold([purchase_key])
+            is_held = True
+
+
+def _request(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str) -> dict[str, Any]:
+    """What is asked for as JSON, the same for equal numbers."""
+    return {
+        "amount": _text(amount),
+        "currency": currency,
+        "lines": [
+            {"line_no": line.line_no, "quantity": _text(line.quantity), "amount": _text(line.amount)} for line in lines
+        ],
+    }
+
+
+def _asked(request: dict[str, Any]) -> tuple[Decimal | None, list[RefundLineInput], str]:
+    """The other way round."""
+    lines = [
+        RefundLineInput(line_no=line["line_no"], quantity=_number(line["quantity"]), amount=_number(line["amount"]))
+        for line in request["lines"]
+    ]
+    return _number(request["amount"]), lines, request["currency"]
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else f"{number.normalize():f}"
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+# No member has the id 0: the rows are gone before the database asks for one, at the end of the transaction.
+_WRITE_KEYS: Final = """
+INSERT INTO members_purchase (member_id, key, external_id, purchased_at, amount, currency, rate, value, channel, store,
+                              category, created_at)
+SELECT 0, key, '', now(), 0, '', 1, 0, '', '', '', now() FROM unnest(%(keys)s::text[]) AS key
+    ON CONFLICT (key) DO NOTHING
+"""

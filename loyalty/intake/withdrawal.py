@@ -1,0 +1,43 @@
+"""Taking refunds back until they are applied again: what the undo of an import of purchases or refunds needs."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from loyalty import ledger, programme
+from loyalty.intake.refunds import apply_waiting, entries_of
+from members.models import Purchase, Refund, RefundLine
+
+State = Refund.State
+
+
+def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int:
+    """Let the refunds of these purchases wait as if the purchases had not come; returns how many.
+
+    What they took comes back, for the programme's days of grace where it would have expired; what they gave back
+    goes by the programme's policy. The accounts of the members are locked.
+    """
+    refunds = list(Refund.objects.filter(purchase__in=purchases).exclude(state=State.WAITING))
+    if not refunds:
+        return 0
+    settings = programme.settings_now()
+    grace = timezone.now() + timedelta(days=settings.grace_days)
+    entries = [entry for refund in refunds for entry in entries_of(refund) if entry.kind != entry.Kind.REVERSE]
+    # The last first, so that each finds the account as it left it.
+    for entry in sorted(entries, key=lambda entry: (entry.member_id, -entry.seq)):
+        ledger.reverse(
+            entry, explanation=explanation, policy=ledger.Policy(settings.clawback_policy), grace_until=grace
+        )
+    RefundLine.objects.filter(refund__in=refunds).delete()
+    Refund.objects.filter(pk__in=[refund.pk for refund in refunds]).update(
+        state=State.WAITING, problem="", purchase=None, member=None, amount=None, value=None, rate=None
+    )
+    Purchase.objects.filter(pk__in=purchases, refunded_value__gt=0).update(refunded_value=0)
+    return len(refunds)
+
+
+def apply_again(purchases: Sequence[int]) -> None:
+    """Apply the refunds that wait for these purchases; the accounts of their members are locked."""
+    for purchase in Purchase.objects.filter(pk__in=purchases).order_by("member_id", "pk"):
+        apply_waiting(purchase)

@@ -1,0 +1,40 @@
+"""Why a refund cannot be made, in the reader's language."""
+
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from loyalty.intake.returning import RefundRefused
+
+# By the reasons of :class:`RefundRefused`. The value is what is left.
+REASONS: Final[dict[str, str | Promise]] = {
+    "more_than_left": _("is more than the %(value)s that are left"),
+    "nothing_left": _("has been given back in full already"),
+    "not_positive": _("must be above zero"),
+    "no_lines": _("cannot be chosen: the purchase came without lines"),
+    "no_such_line": _("is no line of this purchase"),
+    "line_twice": _("is named twice"),
+    "less_than_lines": _("is less than its lines come to, %(value)s"),
+    "currency": _("is not the currency of the purchase"),
+    "before_purchase": _("is before the purchase"),
+    "future": _("lies in the future"),
+    "points_spent": _("cannot be given back: the member has spent the points that it earned (%(value)s are left)"),
+}
+FIELDS: Final[dict[str, str | Promise]] = {
+    "amount": _("Amount"),
+    "quantity": _("Quantity"),
+    "lines": _("Lines"),
+    "line_no": _("Line"),
+    "currency": _("Currency"),
+    "refunded_at": _("Time"),
+}
+
+
+def why(refusal: RefundRefused) -> str:
+    """The whole sentence: "Line 2: Quantity is more than the 1 that are left"."""
+    value = "" if refusal.left is None else f"{refusal.left.normalize():f}"
+    sentence = f"{FIELDS[refusal.field]} {str(REASONS[refusal.reason]) % {'value': value}}"
+    if refusal.line_no is None:
+        return sentence
+    return _("Line %(line)d: %(problem)s") % {"line": refusal.line_no, "problem": sentence}

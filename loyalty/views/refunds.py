@@ -1,0 +1,130 @@
+"""A member's purchases, and giving one back: chosen, shown in numbers, then done. Fetched by the member's page."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from loyalty import refund_words
+from loyalty.forms import RefundForm
+from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview_refund, record_refund, refunds
+from loyalty.models import Account
+from members.models import Member, Purchase, Refund
+from staff import audit, figures
+from staff.permissions import Permission, requires
+from staff.requests import DeskRequest
+
+SHOWN = 5
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+@never_cache
+def purchases(request: DeskRequest, number: str) -> HttpResponse:
+    """What the member bought last, each with what of it was given back; ``?from=`` goes on from a place."""
+    member = get_object_or_404(Member, number=number)
+    place = request.GET.get("from", "")
+    start = int(place) if place.isdecimal() and len(place) < 7 else 0
+    found = list(member.purchases.order_by("-purchased_at", "-pk")[start : start + SHOWN + 1])
+    context = {
+        "member": member,
+        "purchases": found[:SHOWN],
+        "older": start + SHOWN if len(found) > SHOWN else None,
+        "newer": max(start - SHOWN, 0) if start else None,
+        "may_refund": request.user.may(Permission.POINTS_ADJUST),
+    }
+    return render(request, "loyalty/_member_purchases.html", context)
+
+
+@requires(Permission.POINTS_ADJUST)
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def refund(request: DeskRequest, pk: int) -> HttpResponse:
+    """The dialog to give a purchase back: asked for, it shows what that will do; confirmed, it does it."""
+    purchase = get_object_or_404(Purchase.objects.select_related("member"), pk=pk)
+    standing = refunds.standings([purchase])[purchase.pk]
+    posted = request.POST if request.method == "POST" else None
+    names = {line.line_no: str(line) for line in purchase.lines.all()}
+    form = RefundForm(posted, standing=standing, names=names, initial={"key": uuid4().hex})
+    if posted is None or not form.is_valid() or posted.get("step") == "back":
+        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+    asked = form.asked()
+    try:
+        if posted.get("step") != "do":
+            told = preview_refund(purchase_key=purchase.key, **asked)
+            return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form) | _told(purchase, told))
+        done = record_refund(
+            key=f"desk:{form.cleaned_data['key']}",
+            purchase_key=purchase.key,
+            refunded_at=timezone.now(),
+            reason=form.cleaned_data["reason"],
+            user=request.user,
+            **asked,
+        )
+    except RefundRefused as refusal:
+        form.add_error(None, refund_words.why(refusal))
+        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+    except RefundDiffers:
+        form.add_error(None, _("This was refunded already. Look at the timeline."))
+        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+    return _done(request, done)
+
+
+def _done(request: DeskRequest, done: RecordedRefund) -> HttpResponse:
+    amount = done.refund.amount or 0
+    if done.is_new:
+        detail = {"purchase": done.refund.purchase_id, "amount": f"{amount:.2f}", "points": -done.points_taken}
+        audit.record(request.user, "refund.record", done.refund, detail=detail)
+    text = _("%(amount)s refunded, %(points)s points taken back.") % {
+        "amount": figures.money(amount, done.refund.currency),
+        "points": figures.number(done.points_taken),
+    }
+    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": text, "tone": "good"}}
+    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})
+
+
+def _dialog(purchase: Purchase, form: RefundForm) -> dict[str, Any]:
+    earlier = purchase.refunds.filter(state=Refund.State.APPLIED).select_related("created_by").order_by("refunded_at")
+    return {"purchase": purchase, "form": form, "standing": form.standing, "earlier": list(earlier)}
+
+
+def _told(purchase: Purchase, told: RecordedRefund) -> dict[str, Any]:
+    """What confirming will do, in sentences with the numbers in them."""
+    account = Account.objects.filter(member=purchase.member_id).first()
+    taken, returned = told.points_taken, told.points_returned
+    sentences = []
+    if taken:
+        words = ngettext(
+            "%(points)s point that it earned is taken back.", "%(points)s points that it earned are taken back.", taken
+        )
+        sentences.append(words % {"points": figures.number(taken)})
+    if told.debt > 0:
+        words = ngettext(
+            "%(debt)s of them is spent already and becomes debt, which later points pay off.",
+            "%(debt)s of them are spent already and become debt, which later points pay off.",
+            told.debt,
+        )
+        sentences.append(words % {"debt": figures.number(told.debt)})
+    if returned:
+        words = ngettext(
+            "%(points)s point that was spent on it comes back.",
+            "%(points)s points that were spent on it come back.",
+            returned,
+        )
+        sentences.append(words % {"points": figures.number(returned)})
+    if not told.entries:
+        sentences.append(_("No points move."))
+    before = account.balance if account else 0
+    return {
+        "told": told,
+        "sentences": sentences,
+        "balance": before,
+        "balance_after": before + sum(entry.points for entry in told.entries),
+    }
