@@ -37,6 +37,12 @@ NAMES = (
     gettext_noop("Multiplier"),
     gettext_noop("Member"),
     gettext_noop("Comment"),
+    gettext_noop("From"),
+    gettext_noop("To"),
+    gettext_noop("Undo batch"),
+    gettext_noop("Entries taken back"),
+    gettext_noop("Points taken back"),
+    gettext_noop("Members"),
     gettext_noop("adjust reason"),
     gettext_noop("programme settings"),
     gettext_noop("reward"),
@@ -63,6 +69,8 @@ def register() -> None:
     audit.describe(
         {
             "settings.change": _("changed the programme's settings"),
+            "points.transfer": _("moved points to another member"),
+            "points.undo-batch": _("took a whole batch of points back"),
             "points.adjust": _("gave or took points"),
             "points.reverse": _("took an entry back"),
             "programme.start": _("started the programme"),

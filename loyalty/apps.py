@@ -10,7 +10,7 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
-        from loyalty import acts, adjustments, facts, history, reversals
+        from loyalty import acts, adjustments, batches, facts, history, reversals, transfers
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
@@ -20,6 +20,8 @@ class LoyaltyConfig(AppConfig):
 
         acts.register()
         adjustments.register()
+        batches.register()
+        transfers.register()
         reversals.register()
         facts.register()
         history.register()

@@ -4,6 +4,7 @@ from django.urls import path
 
 from loyalty.views import (
     adjusting,
+    batches,
     ledger,
     member,
     redemptions,
@@ -13,6 +14,7 @@ from loyalty.views import (
     rules,
     settings,
     tiers,
+    transferring,
 )
 
 app_name = "loyalty"
@@ -41,6 +43,7 @@ urlpatterns = [
     path("redemptions/", redemptions.redemption_list, name="redemptions"),
     path("redemptions/<int:pk>/advance/", redemptions.advance, name="redemption-advance"),
     path("redemptions/<int:pk>/cancel/", redemptions.cancel, name="redemption-cancel"),
+    path("batches/", batches.batch_list, name="batches"),
     path("settings/", settings.settings, name="settings"),
     path("settings/reasons/<int:pk>/", settings.reason, name="adjust-reason"),
     path("ledger/", ledger.page, name="ledger"),
@@ -59,6 +62,7 @@ urlpatterns = [
     path("members/<path:number>/pool/", member.pool, name="member-pool"),
     path("households/<int:pk>/pool/", member.household_pool, name="household-pool"),
     path("members/<path:number>/adjust/", adjusting.adjust, name="member-adjust"),
+    path("members/<path:number>/transfer/", transferring.transfer, name="member-transfer"),
     path("members/<path:number>/waiting/", adjusting.waiting, name="member-waiting"),
     path("entries/<int:pk>/reverse/", adjusting.reverse_entry, name="entry-reverse"),
 ]

@@ -155,6 +155,8 @@ def _reversal_title(told: Explanation) -> str:
         return _("Refund of order %(receipt)s") % {"receipt": receipt} if receipt else _("Refund")
     if "reward" in told:
         return _("%(reward)s cancelled") % {"reward": told_reward(told)}
+    if "batch" in told:
+        return _("Taken back with a whole batch: %(batch)s") % {"batch": told["batch"]}
     if "reversed" in told:
         return _("Taken back: %(what)s") % {"what": told["reversed"]}
     return str(told.get("text") or _("Taken back"))

@@ -64,6 +64,7 @@ NAVIGATION = (
             Item(_("Redemptions"), "ticket-check", "loyalty:redemptions", Permission.PROGRAMME_VIEW),
             Item(_("Approvals"), "check-check", "staff:approvals", Permission.APPROVALS_VIEW),
             Item(_("Ledger"), "book-open-text", "loyalty:ledger", Permission.PROGRAMME_VIEW),
+            Item(_("Undo a batch"), "undo-2", "loyalty:batches", Permission.POINTS_UNDO_BATCH),
             Item(_("Settings"), "settings-2", "loyalty:settings", Permission.PROGRAMME_EDIT),
         ),
     ),

@@ -103,6 +103,7 @@ def _page(request: DeskRequest, who: Member, *, is_revealed: bool = False) -> di
         "year_spend": figures.money(year.spend, places=0 if year.spend >= LARGE else None),
         "may_redeem": request.user.may(Permission.POINTS_REDEEM),
         "may_adjust": request.user.may(Permission.POINTS_ADJUST),
+        "may_transfer": request.user.may(Permission.POINTS_TRANSFER),
         "may_edit": request.user.may(Permission.MEMBERS_EDIT),
         "consent_forms": _consent_forms(request, who),
         **_who(request, who, is_revealed=is_revealed),

@@ -368,6 +368,8 @@ TABLE: dict[str, Row] = {
     "loyalty:settings": Row(P.PROGRAMME_EDIT, data={"grace_days": "1"}),
     "loyalty:adjust-reason": posts(P.PROGRAMME_EDIT, a_reason, data={"name": "Whim"}),
     "loyalty:member-adjust": Row(P.POINTS_ADJUST, a_member, data={"points": "5", "step": "do"}),
+    "loyalty:member-transfer": Row(P.POINTS_TRANSFER, a_member, data={"points": "5", "step": "do"}),
+    "loyalty:batches": Row(P.POINTS_UNDO_BATCH, data={"version": "1"}),
     "loyalty:member-waiting": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:entry-reverse": Row(P.POINTS_REVERSE, an_entry, data={"comment": "no"}),
     "loyalty:member-purchases": opens(P.MEMBERS_VIEW, a_member),
