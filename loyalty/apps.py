@@ -11,6 +11,7 @@ class LoyaltyConfig(AppConfig):
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
         from loyalty import acts, adjustments, batches, facts, history, reversals, transfers
+        from loyalty.intake.interaction_kind import EarningInteractionKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
@@ -29,3 +30,4 @@ class LoyaltyConfig(AppConfig):
         subjects.register()
         kinds.register(PurchaseKind())
         kinds.register(RefundKind())
+        kinds.register(EarningInteractionKind())

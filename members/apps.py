@@ -9,10 +9,9 @@ class MembersConfig(AppConfig):
     name = "members"
 
     def ready(self) -> None:
-        """Fill in the room's own facts, timeline sources and import kinds."""
+        """Fill in the room's own facts, timeline sources and import kinds; loyalty brings interactions, which earn."""
         from members import acts, facts, history
         from members.importing import background, kinds  # noqa: F401 (background registers its jobs)
-        from members.importing.interactions import InteractionKind
         from members.importing.people import MemberKind
         from members.importing.survey_responses import SurveyResponseKind
 
@@ -20,5 +19,4 @@ class MembersConfig(AppConfig):
         facts.register()
         history.register()
         kinds.register(MemberKind())
-        kinds.register(InteractionKind())
         kinds.register(SurveyResponseKind())

@@ -1,22 +1,26 @@
-"""Taking purchases and refunds in: one at a time or by the file, by the same arithmetic."""
+"""Taking in what members buy, return and do: one at a time or by the file, by the same engine."""
 
+from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
 from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
 from loyalty.intake.returning import RefundLineInput, RefundRefused
 
 __all__ = [
+    "InteractionDiffers",
     "LiesInTheFuture",
     "LineInput",
     "PurchaseDiffers",
     "RateMissing",
     "Recorded",
+    "RecordedInteraction",
     "RecordedRefund",
     "RefundDiffers",
     "RefundLineInput",
     "RefundRefused",
     "WrongLines",
     "preview_refund",
+    "record_interaction",
     "record_purchase",
     "record_refund",
 ]

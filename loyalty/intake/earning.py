@@ -1,25 +1,41 @@
-"""What events earn by the rules in force: one event, or many purchases at once, by the same engine."""
+"""What events earn by the rules in force: one event, or many at once, by the same engine."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from loyalty import ledger, rules, tiers
+from loyalty import ledger, programme, rules, tiers
 from loyalty.ledger.bulk import stage
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry, RuleVersion
 from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook
+from loyalty.rules.events import INTERACTION, PURCHASE, EventKind
+from loyalty.rules.gathering import Gathered
 from members.models import Purchase
 
 _STAGED: Final = (
-    "member_id", "points", "key", "occurred_at", "activates_at", "expires_at", "purchase_id", "rule_version_id",
-    "explanation", "place",
+    "member_id", "points", "qualifying", "key", "occurred_at", "activates_at", "held", "expires_at", "idle_months",
+    "purchase_id", "rule_version_id", "explanation", "place",
 )  # fmt: skip
 _COPY: Final = sql.SQL("COPY loyalty_earning ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, _STAGED)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gift:
+    """What is posted for an award: to the member of the event, or to the one whom it names."""
+
+    member_id: int
+    points: int
+    qualifying: int
+    key: str
+    award: rules.Award
 
 
 def key_of(kind: str, event_id: int, rule_id: int) -> str:
@@ -27,34 +43,76 @@ def key_of(kind: str, event_id: int, rule_id: int) -> str:
     return f"{kind}:{event_id}:rule:{rule_id}"
 
 
-def earn_for_purchase(cursor: CursorWrapper, purchase: Purchase, look: tiers.Look) -> list[Entry]:
-    """Award what one purchase earns: an entry for each rule that gives points. Its account is locked."""
-    versions = rules.Period(purchase.purchased_at, purchase.purchased_at).terms
-    if not versions:
+def gifts(one: Gathered, awards: Sequence[rules.Award], named: Mapping[str, int]) -> list[Gift]:
+    """Who gets what; ``named`` has the ids of other members by the number that an interaction may name."""
+    found = []
+    for award in awards:
+        key = key_of(one.event.kind, one.id, award.terms.rule_id)
+        found.append(
+            Gift(member_id=one.member_id, points=award.points, qualifying=award.qualifying, key=key, award=award)
+        )
+        other = named.get(award.also.number) if award.also else None
+        if award.also and other is not None and other != one.member_id:
+            points = award.also.points
+            told = award.explanation | {
+                "also": True,
+                "steps": [{"type": "fixed", "points": points, "gives": str(points)}],
+            }
+            told |= {"unrounded": str(points)}
+            found.append(
+                Gift(
+                    member_id=other,
+                    points=points,
+                    qualifying=points if award.qualifying else 0,
+                    key=f"{key}:also",
+                    award=replace(award, explanation=told),
+                )
+            )
+    return found
+
+
+def earn_for_one(
+    cursor: CursorWrapper,
+    kind: EventKind,
+    event_id: int,
+    *,
+    terms: Sequence[rules.Terms],
+    look: tiers.Look,
+    named: Mapping[str, int],
+    purchase: Purchase | None = None,
+) -> list[Entry]:
+    """Award what one event earns: an entry for each rule that gives points. The accounts are locked."""
+    if not any(one.definition.event == kind for one in terms):
         return []
-    gathered = gathering.of_purchase(cursor, purchase.pk, rules.needs(versions), look.before)
+    gathered = gathering.of_one(cursor, kind, event_id, rules.needs(terms), look.before)
     book = CapBook(cursor)
-    book.load(rules.cap_keys(gathered.event, versions))
-    reckoning = rules.reckon(gathered.event, gathered.facts, versions, book.used)
-    entries = [_award(purchase, award) for award in reckoning.awards]
+    book.load(rules.cap_keys(gathered.event, terms))
+    reckoning = rules.reckon(gathered.event, gathered.facts, terms, book.used, point_value=_point_value(terms))
+    entries = []
+    for gift in gifts(gathered, reckoning.awards, named):
+        entries.append(_award(gift, purchase))
+        look.gain(gift.member_id, gathered.event.occurred_at, gift.qualifying)
     for award in reckoning.awards:
         book.use(award.uses)
-        look.gain(purchase.member_id, purchase.purchased_at, award.qualifying)
     book.save()
     return entries
 
 
-def _award(purchase: Purchase, award: rules.Award) -> Entry:
+def _award(gift: Gift, purchase: Purchase | None) -> Entry:
+    award = gift.award
     return ledger.award(
-        member_id=purchase.member_id,
-        points=award.points,
-        key=key_of("purchase", purchase.pk, award.terms.rule_id),
-        occurred_at=purchase.purchased_at,
+        member_id=gift.member_id,
+        points=gift.points,
+        qualifying=gift.qualifying,
+        key=gift.key,
+        occurred_at=award.occurred_at,
         explanation=award.explanation,
         purchase=purchase,
         rule_version=RuleVersion(pk=award.terms.version_id),
         activates_at=award.activates_at,
+        held=award.activates_at is None,
         expires_at=award.expires_at,
+        idle_months=award.idle_months,
     )
 
 
@@ -65,51 +123,89 @@ def earn_for_bought(cursor: CursorWrapper, *, now: datetime) -> dict[str, int]:
     members are locked. Each purchase earns by the rules that were in force and by the tier that its
     member had just before it, reckoned from all purchases that are known by now. Returns counts by name.
     """
-    cursor.execute("SELECT member_id, min(purchased_at), max(purchased_at) FROM loyalty_bought GROUP BY member_id")
-    bought = {member_id: (first, last) for member_id, first, last in cursor.fetchall()}
-    since = {member_id: first for member_id, (first, _last) in bought.items()}
-    look = tiers.Look(cursor, list(bought), ladder=tiers.ladder(), now=now, since=since)
+    return _earn_for_many(
+        cursor, PURCHASE, "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought", now, {}
+    )
+
+
+def earn_for_done(cursor: CursorWrapper, *, now: datetime, named: Mapping[str, int]) -> dict[str, int]:
+    """The same for the interactions of the temporary table ``loyalty_done``.
+
+    It has ``interaction_id``, ``member_id`` and ``occurred_at``; the accounts of its members and of all
+    who are ``named`` are locked.
+    """
+    return _earn_for_many(
+        cursor, INTERACTION, "SELECT interaction_id AS id, member_id, occurred_at AS at FROM loyalty_done", now, named
+    )
+
+
+def _earn_for_many(
+    cursor: CursorWrapper, kind: EventKind, events: str, now: datetime, named: Mapping[str, int]
+) -> dict[str, int]:
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_events")
+    cursor.execute("CREATE TEMPORARY TABLE loyalty_events ON COMMIT DROP AS " + events)
+    cursor.execute("ANALYZE loyalty_events")
+    cursor.execute("SELECT member_id, min(at), max(at) FROM loyalty_events GROUP BY member_id")
+    spans = {member_id: (first, last) for member_id, first, last in cursor.fetchall()}
+    since = {member_id: first for member_id, (first, _last) in spans.items()}
+    members = sorted({*spans, *named.values()})
+    look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since=since)
     entries = points = 0
-    if bought:
-        period = rules.Period(min(since.values()), max(last for _first, last in bought.values()))
+    if spans:
+        period = rules.Period(min(since.values()), max(last for _first, last in spans.values()))
         stage(cursor, "loyalty_earning")
-        entries, points = _reckon(cursor, period, look)
+        entries, points = _reckon(cursor, kind, period, look, named)
         ledger.post_awards(cursor, "loyalty_earning")
-    expired = expire_members(cursor, sorted(bought), now)
-    moves = look.settle()
+    expired = expire_members(cursor, members, now)
     return {
         "points_given": points,
         "entries_in_the_ledger": entries,
-        "tier_changes": moves,
+        "tier_changes": look.settle(),
         "lots_of_points_expired": expired,
     }
 
 
-def _reckon(cursor: CursorWrapper, period: rules.Period, look: tiers.Look) -> tuple[int, int]:
-    """Put the awards of all purchases into the staging table; returns how many, and their points."""
-    if not period.terms:
+def _reckon(
+    cursor: CursorWrapper, kind: EventKind, period: rules.Period, look: tiers.Look, named: Mapping[str, int]
+) -> tuple[int, int]:
+    """Put the awards of all events into the staging table; returns how many, and their points."""
+    if not any(terms.definition.event == kind for terms in period.terms):
         return 0, 0
-    book = CapBook(cursor)
-    book.lock_programme(period.terms, "loyalty_bought")
+    book, worth = CapBook(cursor), _point_value(period.terms)
+    book.lock_programme(period.terms)
     entries = points = 0
-    for batch in gathering.of_purchases(cursor, rules.needs(period.terms), look.before):
+    for batch in gathering.of_many(cursor, kind, rules.needs(period.terms), look.before):
         book.load(key for one in batch for key in rules.cap_keys(one.event, period.at(one.event.occurred_at)))
         rows: list[tuple[Any, ...]] = []
         for one in batch:
-            event = one.event
-            reckoning = rules.reckon(event, one.facts, period.at(event.occurred_at), book.used)
+            terms = period.at(one.event.occurred_at)
+            reckoning = rules.reckon(one.event, one.facts, terms, book.used, point_value=worth)
             for award in reckoning.awards:
                 book.use(award.uses)
-                look.gain(one.member_id, event.occurred_at, award.qualifying)
-                points += award.points
+            for gift in gifts(one, reckoning.awards, named):
+                look.gain(gift.member_id, one.event.occurred_at, gift.qualifying)
+                points += gift.points
                 entries += 1
-                rows.append((
-                    event.member_id, award.points, key_of("purchase", one.id, award.terms.rule_id), event.occurred_at,
-                    award.activates_at, award.expires_at, one.id, award.terms.version_id,
-                    json.dumps(award.explanation), entries,
-                ))  # fmt: skip
+                rows.append(_row(one, gift, entries))
         with cursor.cursor.copy(_COPY) as stream:
             for row in rows:
                 stream.write_row(row)
     book.save()
     return entries, points
+
+
+def _row(one: Gathered, gift: Gift, place: int) -> tuple[Any, ...]:
+    """An award in the order of :data:`_STAGED`."""
+    award = gift.award
+    return (
+        gift.member_id, gift.points, gift.qualifying, gift.key, award.occurred_at, award.activates_at,
+        award.activates_at is None, award.expires_at, award.idle_months,
+        one.id if one.event.kind == PURCHASE else None, award.terms.version_id, json.dumps(award.explanation), place,
+    )  # fmt: skip
+
+
+def _point_value(terms: Sequence[rules.Terms]) -> Decimal:
+    """What a point is worth now; only caps of money ask for it."""
+    if any(cap.money is not None for one in terms for cap in one.definition.caps):
+        return programme.settings_now().point_value
+    return Decimal(0)

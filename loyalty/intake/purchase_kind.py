@@ -16,6 +16,7 @@ from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
 from loyalty.programme import settings_now
+from loyalty.rules import caps
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused
 from members.models import ImportRun
@@ -189,6 +190,7 @@ class PurchaseKind(ImportKind):
                 gettext("%(count)d members have spent points of this import. Nothing was taken back.")
                 % {"count": refusal.members}
             ) from refusal
+        caps.give_back(cursor, "loyalty_batch")
         tiers.rewind(cursor, "loyalty_bought")
         cursor.execute("DELETE FROM members_purchaseline WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)")
         cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")

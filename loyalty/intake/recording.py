@@ -9,13 +9,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from loyalty import ledger, tiers
+from loyalty import ledger, rules, tiers
 from loyalty.intake import refunds
-from loyalty.intake.earning import earn_for_purchase
+from loyalty.intake.earning import earn_for_one
 from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
+from loyalty.rules.events import PURCHASE
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
 
@@ -102,7 +103,8 @@ def record_purchase(
     now = timezone.now()
     with connection.cursor() as cursor:
         look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
-        entries = earn_for_purchase(cursor, purchase, look)
+        terms = rules.Period(purchased_at, purchased_at).terms
+        entries = earn_for_one(cursor, PURCHASE, purchase.pk, terms=terms, look=look, named={}, purchase=purchase)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
             expire_members(cursor, [member_id], now)
         look.settle()

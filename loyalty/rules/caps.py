@@ -6,14 +6,17 @@ ends: of purchases that race, each sees what the one before it used.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
+from loyalty.models import ProgrammeSettings, RuleVersion
 from loyalty.months import period_start
 from loyalty.rules.engine import CapKey, Terms, Used
 from loyalty.rules.events import PURCHASE
+from loyalty.rules.versions import terms_of
 
 NOTHING: Final = Used()
 
@@ -26,8 +29,8 @@ class CapBook:
         self._new: dict[CapKey, Used] = {}
         self.used: dict[CapKey, Used] = {}
 
-    def lock_programme(self, versions: Iterable[Terms], purchases: str) -> None:
-        """Lock the programme's rows for all days of the temporary table of purchases, in order."""
+    def lock_programme(self, versions: Iterable[Terms]) -> None:
+        """Lock the programme's rows for all days of ``loyalty_events`` (a temporary table; column ``at``), in order."""
         per = {
             (terms.rule_id, cap.per)
             for terms in versions
@@ -36,9 +39,7 @@ class CapBook:
         }
         if not per:
             return
-        if not purchases.isidentifier():
-            raise ValueError(purchases)
-        self._cursor.execute(_DAYS.replace("{purchases}", purchases), {"zone": str(timezone.get_default_timezone())})
+        self._cursor.execute(_DAYS, {"zone": settings.TIME_ZONE})
         days = [row[0] for row in self._cursor.fetchall()]
         self.load(
             {(rule_id, name, "programme", period_start(name, day), None) for rule_id, name in per for day in days}
@@ -46,7 +47,7 @@ class CapBook:
 
     def load(self, keys: Iterable[CapKey]) -> None:
         """Read what is used of these caps, and lock the rows of the programme's."""
-        wanted = sorted(set(keys) - self.used.keys(), key=lambda key: (*key[:4], key[4] or 0))
+        wanted = sorted(set(keys) - self.used.keys(), key=_in_order)
         if not wanted:
             return
         shared = [key for key in wanted if key[4] is None]
@@ -74,10 +75,42 @@ class CapBook:
 
 def write(cursor: CursorWrapper, uses: Mapping[CapKey, Used]) -> None:
     """Add to what is used; the accounts and the programme's rows are locked."""
-    keys = sorted(uses, key=lambda key: (*key[:4], key[4] or 0))
+    keys = sorted(uses, key=_in_order)
     if keys:
-        amounts = {"points": [uses[key].points for key in keys], "money": [uses[key].money for key in keys]}
-        cursor.execute(_ADD, _arrays(keys) | amounts)
+        cursor.execute(_ADD, _arrays(keys) | _amounts(uses, keys))
+
+
+def give_back(cursor: CursorWrapper, batch: str) -> None:
+    """Give the caps their room back that entries about to be undone have used.
+
+    ``batch`` is a temporary table of ``entry_id``; the accounts are locked. Only for what is undone as if it
+    had never been (an import): a refund gives nothing back, or whoever buys and returns would never reach a cap.
+    """
+    if not batch.isidentifier():
+        raise ValueError(batch)
+    cursor.execute(_CAPPED.replace("{batch}", batch), {"zone": settings.TIME_ZONE})
+    found = cursor.fetchall()
+    versions = {row[0] for row in found}
+    terms = {one.pk: terms_of(one) for one in RuleVersion.objects.filter(pk__in=versions).select_related("rule")}
+    uses: dict[CapKey, Used] = {}
+    worth = ProgrammeSettings.objects.get_or_create(pk=1)[0].point_value if found else Decimal(0)
+    for version, member_id, day, points in found:
+        for cap in terms[version].definition.caps:
+            if cap.per != PURCHASE:
+                member = member_id if cap.of == "member" else None
+                key = (terms[version].rule_id, cap.per, cap.of, period_start(cap.per, day), member)
+                uses[key] = uses.get(key, NOTHING).plus(Used(int(points), points * worth))
+    keys = sorted(uses, key=_in_order)
+    if keys:
+        cursor.execute(_TAKE, _arrays(keys) | _amounts(uses, keys))
+
+
+def _in_order(key: CapKey) -> tuple[object, ...]:
+    return (*key[:4], key[4] or 0)
+
+
+def _amounts(uses: Mapping[CapKey, Used], keys: list[CapKey]) -> dict[str, Any]:
+    return {"points": [uses[key].points for key in keys], "money": [uses[key].money for key in keys]}
 
 
 def _arrays(keys: list[CapKey]) -> dict[str, Any]:
@@ -91,7 +124,7 @@ def _arrays(keys: list[CapKey]) -> dict[str, Any]:
     }
 
 
-_DAYS: Final = "SELECT DISTINCT (purchased_at AT TIME ZONE %(zone)s)::date FROM {purchases} ORDER BY 1"
+_DAYS: Final = "SELECT DISTINCT (at AT TIME ZONE %(zone)s)::date FROM loyalty_events ORDER BY 1"
 
 _WANTED: Final = """unnest(%(rules)s::bigint[], %(pers)s::text[], %(ofs)s::text[], %(starts)s::date[],
                               %(members)s::bigint[])
@@ -120,4 +153,24 @@ SELECT * FROM unnest(%(rules)s::bigint[], %(pers)s::text[], %(ofs)s::text[], %(s
                      %(points)s::bigint[], %(money)s::numeric[])
 ON CONFLICT (rule_id, per, "of", period_start, member_id) DO UPDATE
    SET points = capuse.points + excluded.points, money = capuse.money + excluded.money
+"""
+
+# What entries have earned by versions with caps, by version, member and day.
+_CAPPED: Final = """
+SELECT version.id, entry.member_id, (entry.occurred_at AT TIME ZONE %(zone)s)::date, sum(entry.points)
+  FROM {batch} JOIN loyalty_entry entry ON entry.id = entry_id
+  JOIN loyalty_ruleversion version ON version.id = entry.rule_version_id
+ WHERE jsonb_array_length(version.definition->'caps') > 0 AND entry.idempotency_key NOT LIKE '%%:also'
+ GROUP BY 1, 2, 3
+"""
+
+_TAKE: Final = """
+UPDATE loyalty_capuse capuse SET points = greatest(capuse.points - given.points, 0),
+       money = greatest(capuse.money - given.money, 0)
+  FROM unnest(%(rules)s::bigint[], %(pers)s::text[], %(ofs)s::text[], %(starts)s::date[], %(members)s::bigint[],
+              %(points)s::bigint[], %(money)s::numeric[])
+       AS given(rule_id, per, "of", period_start, member_id, points, money)
+ WHERE (capuse.rule_id, capuse.per, capuse."of", capuse.period_start)
+       = (given.rule_id, given.per, given."of", given.period_start)
+   AND capuse.member_id IS NOT DISTINCT FROM given.member_id
 """

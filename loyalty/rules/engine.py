@@ -77,6 +77,7 @@ class Award:
     terms: Terms
     points: int
     qualifying: int
+    occurred_at: datetime
     activates_at: datetime | None
     expires_at: datetime | None
     idle_months: int | None
@@ -324,11 +325,8 @@ class _Run:
             terms=terms,
             points=points,
             qualifying=points if definition.qualifies else 0,
-            activates_at=None
-            if definition.pending_days is None
-            else add_days(at, definition.pending_days)
-            if definition.pending_days
-            else at,
+            occurred_at=at,
+            activates_at=None if definition.pending_days is None else add_days(at, definition.pending_days),
             expires_at=expiry_policy.expires_at(definition.expiry, at),
             idle_months=expiry_policy.idle_months(definition.expiry),
             explanation=self._explanation(candidate),

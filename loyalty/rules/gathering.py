@@ -1,10 +1,10 @@
 """Events and what was known of their members, gathered by sets: only what the rules need.
 
-The same text serves one purchase and a hundred thousand, so that both are told the same.
+The same text serves one event and a hundred thousand, so that both are told the same.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts, Need
+from loyalty.rules.events import INTERACTION, PURCHASE, BasketLine, Event, EventKind, Facts, Need
 from loyalty.tiers import Rung
 
 # The tier of a member just before a moment.
@@ -35,78 +35,29 @@ class Gathered:
     facts: Facts
 
 
-def of_purchase(cursor: CursorWrapper, purchase_id: int, needs: Need, tier_before: TierBefore) -> Gathered:
-    """One purchase that is stored."""
-    cursor.execute(_purchases(needs, _ONE), {"purchase": purchase_id})
+def of_one(cursor: CursorWrapper, kind: EventKind, event_id: int, needs: Need, tier_before: TierBefore) -> Gathered:
+    """One purchase or interaction that is stored."""
+    cursor.execute(_query(kind, _ONE[kind], needs), {"id": event_id})
     row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
-    return _gathered(row, needs, tier_before)
+    return _gathered(kind, row, needs, tier_before)
 
 
-def of_purchases(cursor: CursorWrapper, needs: Need, tier_before: TierBefore) -> Iterator[list[Gathered]]:
-    """The purchases of the temporary table ``loyalty_bought`` in order of time, in batches.
+def of_many(cursor: CursorWrapper, kind: EventKind, needs: Need, tier_before: TierBefore) -> Iterator[list[Gathered]]:
+    """The events of the temporary table ``loyalty_events`` (column ``id``) in order of time, in batches.
 
-    ``loyalty_bought`` has ``purchase_id``. Between two batches the connection is free for other
-    statements; ``tier_before`` is asked for one member's purchases in order of time.
+    Between two batches the connection is free for other statements; ``tier_before`` is asked for one
+    member's events in order of time.
     """
     with connection.connection.cursor(name="loyalty_gathering") as stream:
         stream.itersize = BATCH
-        stream.execute(_purchases(needs, _BOUGHT))
+        stream.execute(_query(kind, _MANY[kind], needs))
         names = [column.name for column in stream.description]
         while rows := stream.fetchmany(BATCH):
-            yield [_gathered(dict(zip(names, row, strict=True)), needs, tier_before) for row in rows]
+            yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before) for row in rows]
 
 
-def _purchases(needs: Need, source: sql.SQL) -> str:
-    columns, joins = [_COLUMNS], [source]
-    for part, (wanted, joined) in _PARTS.items():
-        if part in needs:
-            columns.append(wanted)
-            joins.append(joined)
-    statement = sql.SQL("SELECT {} FROM {} ORDER BY purchase.purchased_at, purchase.id").format(
-        sql.SQL(", ").join(columns), sql.SQL(" ").join(joins)
-    )
-    return statement.as_string()  # as text: within a request, django-pghistory reads each statement
-
-
-def _gathered(row: dict[str, Any], needs: Need, tier_before: TierBefore) -> Gathered:
-    event = Event(
-        kind=PURCHASE,
-        member_id=row["member_id"],
-        occurred_at=row["purchased_at"],
-        value=row["value"],
-        receipt=row["receipt"],
-        channel=row["channel"],
-        store=row["store"],
-        category=row["category"],
-        lines=_lines(row["lines"]),
-    )
-    rung = tier_before(row["member_id"], event.occurred_at) if Need.TIER in needs else None
-    return Gathered(row["id"], row["member_id"], event, facts_of(row, rung))
-
-
-def _lines(rows: Any) -> list[BasketLine]:
-    """The lines of a purchase, from JSON with its numbers as text."""
-    if rows is None:
-        return []
-    return [
-        BasketLine(
-            line_no=number,
-            value=Decimal(value),
-            quantity=Decimal(quantity),
-            product=product,
-            sku=sku,
-            brand=brand,
-            category=category,
-        )
-        for number, value, quantity, product, sku, brand, category in (
-            json.loads(rows) if isinstance(rows, str) else rows
-        )
-    ]
-
-
-def facts_of(row: dict[str, Any], rung: Rung | None) -> Facts:
+def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
     """What a row says of the member; what it does not say is unknown."""
-    attributes = row.get("attributes")
     return Facts(
         nth=row.get("nth"),
         first_at=row.get("first_at"),
@@ -117,34 +68,122 @@ def facts_of(row: dict[str, Any], rung: Rung | None) -> Facts:
         joined_at=row.get("joined_at"),
         gender=row.get("gender"),
         language=row.get("language"),
-        attributes=json.loads(attributes) if isinstance(attributes, str) else attributes,
+        attributes=_json(row.get("attributes")),
     )
 
 
-_COLUMNS: Final = sql.SQL(
-    "purchase.id, purchase.member_id, purchase.purchased_at, purchase.value, purchase.external_id AS receipt,"
-    " purchase.channel, purchase.store, purchase.category,"
-    # Always: a refund goes by the lines, whatever the rules asked for.
-    " (SELECT jsonb_agg(jsonb_build_array(line_no, value::text, quantity::text, product, sku, brand, category)"
-    " ORDER BY line_no) FROM members_purchaseline line WHERE line.purchase_id = purchase.id) AS lines"
-)
-_ONE: Final = sql.SQL("(SELECT * FROM members_purchase WHERE id = %(purchase)s) AS purchase")
-_BOUGHT: Final = sql.SQL("loyalty_bought bought JOIN members_purchase purchase ON purchase.id = bought.purchase_id")
+def _query(kind: EventKind, source: sql.SQL, needs: Need) -> str:
+    columns, joins = [_COLUMNS[kind]], [source]
+    for part, (wanted, joined) in _PARTS[kind].items():
+        if part in needs:
+            columns.append(wanted)
+            joins.append(joined)
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY event.at, event.id").format(
+        sql.SQL(", ").join(columns), sql.SQL(" ").join(joins)
+    )
+    return statement.as_string()  # as text: within a request, django-pghistory reads each statement
 
+
+def _gathered(kind: EventKind, row: dict[str, Any], needs: Need, tier_before: TierBefore) -> Gathered:
+    member_id, at = row["member_id"], row["at"]
+    if kind == PURCHASE:
+        event = Event(
+            kind=kind,
+            member_id=member_id,
+            occurred_at=at,
+            value=row["value"],
+            receipt=row["receipt"],
+            channel=row["channel"],
+            store=row["store"],
+            category=row["category"],
+            lines=_lines(row["lines"]),
+        )
+    else:
+        event = Event(
+            kind=kind,
+            member_id=member_id,
+            occurred_at=at,
+            channel=row["channel"],
+            interaction=row["interaction"],
+            properties=_json(row["properties"]),
+        )
+    rung = tier_before(member_id, at) if Need.TIER in needs else None
+    return Gathered(row["id"], member_id, event, facts_of(row, rung))
+
+
+def _lines(rows: Any) -> list[BasketLine]:
+    """The lines of a purchase, from JSON with its numbers as text."""
+    return [
+        BasketLine(
+            line_no=number,
+            value=Decimal(value),
+            quantity=Decimal(quantity),
+            product=product,
+            sku=sku,
+            brand=brand,
+            category=category,
+        )
+        for number, value, quantity, product, sku, brand, category in _json(rows) or ()
+    ]
+
+
+def _json(value: Any) -> Any:
+    """Django leaves JSON as text for its own fields to read."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+_COLUMNS: Final = {
+    PURCHASE: sql.SQL(
+        "event.id, event.member_id, event.at, event.value, event.receipt, event.channel, event.store, event.category,"
+        # Always: a refund goes by the lines, whatever the rules asked for.
+        " (SELECT jsonb_agg(jsonb_build_array(line_no, value::text, quantity::text, product, sku, brand, category)"
+        " ORDER BY line_no) FROM members_purchaseline line WHERE line.purchase_id = event.id) AS lines"
+    ),
+    INTERACTION: sql.SQL("event.id, event.member_id, event.at, event.channel, event.interaction, event.properties"),
+}
+_PURCHASE: Final = """(SELECT id, member_id, purchased_at AS at, value, external_id AS receipt, channel, store, category
+    FROM members_purchase{}) AS event"""
+_INTERACTION: Final = """(SELECT id, member_id, occurred_at AS at, channel, kind AS interaction, properties
+    FROM members_interaction{}) AS event"""
+_ONE: Final = {
+    PURCHASE: sql.SQL(_PURCHASE.replace("{}", " WHERE id = %(id)s")),
+    INTERACTION: sql.SQL(_INTERACTION.replace("{}", " WHERE id = %(id)s")),
+}
+_MANY: Final = {
+    PURCHASE: sql.SQL("loyalty_events JOIN " + _PURCHASE.replace("{}", "") + " USING (id)"),
+    INTERACTION: sql.SQL("loyalty_events JOIN " + _INTERACTION.replace("{}", "") + " USING (id)"),
+}
+
+_PERSON: Final = (
+    sql.SQL("member.birth_date, member.joined_at, member.gender, member.language, member.attributes"),
+    sql.SQL("JOIN members_member member ON member.id = event.member_id"),
+)
+_HISTORY_COLUMNS: Final = sql.SQL("history.nth, history.first_at, history.previous_at")
 # Purchases of the same moment count in the order in which they came in.
 _PARTS: Final = {
-    Need.HISTORY: (
-        sql.SQL("history.nth, history.first_at, history.previous_at"),
-        sql.SQL(
-            """CROSS JOIN LATERAL (
-                SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
-                  FROM members_purchase earlier
-                 WHERE earlier.member_id = purchase.member_id AND earlier.purchased_at <= purchase.purchased_at
-                   AND (earlier.purchased_at, earlier.id) < (purchase.purchased_at, purchase.id)) history"""
+    PURCHASE: {
+        Need.HISTORY: (
+            _HISTORY_COLUMNS,
+            sql.SQL(
+                """CROSS JOIN LATERAL (
+                    SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
+                      FROM members_purchase earlier
+                     WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at
+                       AND (earlier.purchased_at, earlier.id) < (event.at, event.id)) history"""
+            ),
         ),
-    ),
-    Need.PERSON: (
-        sql.SQL("member.birth_date, member.joined_at, member.gender, member.language, member.attributes"),
-        sql.SQL("JOIN members_member member ON member.id = purchase.member_id"),
-    ),
+        Need.PERSON: _PERSON,
+    },
+    INTERACTION: {
+        Need.HISTORY: (
+            _HISTORY_COLUMNS,
+            sql.SQL(
+                """CROSS JOIN LATERAL (
+                    SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
+                      FROM members_purchase earlier
+                     WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at) history"""
+            ),
+        ),
+        Need.PERSON: _PERSON,
+    },
 }

@@ -1,0 +1,125 @@
+"""What members do besides buying: written and rewarded in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from loyalty import ledger, rules, tiers
+from loyalty.intake.earning import earn_for_one
+from loyalty.intake.recording import LiesInTheFuture
+from loyalty.ledger.bulk import lock_members
+from loyalty.ledger.expiry import expire_members
+from loyalty.models import Entry
+from loyalty.rules.definition import Fixed
+from loyalty.rules.events import INTERACTION
+from members.importing.dates import latest_moment
+from members.models import Interaction
+
+
+class InteractionDiffers(ledger.KeyReused):
+    """The key of an interaction came back with another member, kind, time, channel or properties."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedInteraction:
+    """An interaction, the entries it earned (also those of a member whom it names), and whether it was new."""
+
+    interaction: Interaction
+    entries: Sequence[Entry]
+    is_new: bool
+
+    @property
+    def points(self) -> int:
+        """What the member who did it earned."""
+        return sum(entry.points for entry in self.entries if entry.member_id == self.interaction.member_id)
+
+
+@transaction.atomic
+def record_interaction(
+    *,
+    member_id: int,
+    key: str,
+    kind: str,
+    occurred_at: datetime,
+    channel: str = "",
+    properties: Mapping[str, Any] | None = None,
+) -> RecordedInteraction:
+    """Take one interaction in: it earns by the rules in force then.
+
+    The same key with the same content returns what was recorded first; with other content it raises
+    :class:`InteractionDiffers`. A time more than a day ahead is refused
+    (:class:`~loyalty.intake.LiesInTheFuture`).
+    """
+    if occurred_at > latest_moment():
+        raise LiesInTheFuture(occurred_at.isoformat())
+    told = dict(properties or {})
+    terms = rules.Period(occurred_at, occurred_at).terms
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        named = members_named(cursor, [str(told[name]) for name in naming(terms) if told.get(name)])
+        members = sorted({member_id, *named.values()})
+        lock_members(cursor, members)
+        interaction, is_new = Interaction.objects.get_or_create(
+            key=key,
+            defaults={
+                "member_id": member_id,
+                "kind": kind,
+                "occurred_at": occurred_at,
+                "channel": channel,
+                "properties": told,
+            },
+        )
+        if not is_new:
+            return _recorded_before(interaction, (member_id, kind, occurred_at, channel, told))
+        look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since={member_id: occurred_at})
+        entries = earn_for_one(cursor, INTERACTION, interaction.pk, terms=terms, look=look, named=named)
+        if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
+            expire_members(cursor, members, now)
+        look.settle()
+    return RecordedInteraction(interaction=interaction, entries=entries, is_new=True)
+
+
+def naming(terms: Sequence[rules.Terms]) -> set[str]:
+    """The properties by which these rules name another member."""
+    return {
+        effect.also_property
+        for one in terms
+        for effect in one.definition.effects
+        if isinstance(effect, Fixed) and effect.also_points
+    }
+
+
+def members_named(cursor: CursorWrapper, numbers: Sequence[str]) -> dict[str, int]:
+    """The members with these numbers or outside ids; a number goes before an outside id."""
+    if not numbers:
+        return {}
+    cursor.execute(_NAMED, {"numbers": list(numbers)})
+    return dict(cursor.fetchall())
+
+
+def _recorded_before(interaction: Interaction, content: tuple[object, ...]) -> RecordedInteraction:
+    known = (
+        interaction.member_id,
+        interaction.kind,
+        interaction.occurred_at,
+        interaction.channel,
+        interaction.properties,
+    )
+    if known != content:
+        raise InteractionDiffers(interaction.key)
+    entries = Entry.objects.filter(idempotency_key__startswith=f"interaction:{interaction.pk}:", kind=Entry.Kind.EARN)
+    return RecordedInteraction(interaction=interaction, entries=list(entries.order_by("pk")), is_new=False)
+
+
+_NAMED = """
+SELECT given.number, coalesce(
+           (SELECT id FROM members_member WHERE number = given.number),
+           (SELECT id FROM members_member WHERE external_id = given.number)) AS id
+  FROM unnest(%(numbers)s::text[]) AS given(number)
+ WHERE EXISTS (SELECT FROM members_member WHERE number = given.number OR external_id = given.number)
+"""

@@ -1,0 +1,332 @@
+"""What comes in earns by every rule in force, one by one or by the file, within the caps."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from loyalty import programme, rules, verify
+from loyalty.intake import InteractionDiffers, record_interaction, record_purchase
+from loyalty.intake.lines import LineInput
+from loyalty.intake.purchase_kind import PurchaseKind
+from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, RuleVersion
+from members.importing import runs
+from members.models import ImportRun, Interaction, Member
+from tests.factories import make_member
+from tests.loyalty.concurrency import at_once
+from tests.members.imports import bring_in, written
+
+NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
+SINCE_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def in_force(name: str, *effects: dict[str, Any], **fields: Any) -> RuleVersion:
+    """A rule that has counted since ever."""
+    definition = {"event": "purchase", "effects": list(effects)} | fields
+    rule = EarningRule.objects.get_or_create(name=name)[0]
+    version = rules.draft(rule, definition=definition, user=None, starts_at=SINCE_EVER)
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    return rules.activate(version, user=None)
+
+
+PER_UNIT = {"type": "per_amount", "points": "1", "per": "1"}
+
+
+def prove() -> None:
+    """Let the deferred checks run now, and ``manage.py verify`` after them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    assert {check.key: rows for check in verify.checks() if (rows := check.offending())} == {}
+
+
+def buy(member: Member, amount: str | int, key: str, at: datetime = NOW, **more: Any) -> int:
+    return record_purchase(member_id=member.pk, key=key, purchased_at=at, amount=Decimal(amount), **more).points
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_every_rule_that_gives_points_leaves_an_entry_of_its_own() -> None:
+    programme.ensure_defaults()
+    in_force("First purchase", {"type": "multiplier", "factor": "2"}, when={"fact": "purchase.is_first", "op": "is", "value": True})  # fmt: skip  # noqa: E501
+    in_force("App", {"type": "fixed", "points": 5}, when={"fact": "purchase.channel", "op": "in", "value": ["app"]})
+    member = make_member()
+    first = record_purchase(member_id=member.pk, key="a", purchased_at=NOW, amount=Decimal(100), channel="app")
+    assert [entry.points for entry in first.entries] == [100, 5, 105]
+    assert len({entry.idempotency_key for entry in first.entries}) == 3
+    assert buy(member, 100, "b") == 100
+    again = record_purchase(member_id=member.pk, key="a", purchased_at=NOW, amount=Decimal(100), channel="app")
+    assert (again.is_new, again.points, Account.objects.get(member=member).balance) == (False, 210, 310)
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_the_ledger_gets_what_the_rule_says_of_waiting_expiry_and_tiers() -> None:
+    programme.ensure_defaults()
+    RuleVersion.objects.get().rule.versions.update(state="retired", retired_at=SINCE_EVER)
+    in_force("Held", PER_UNIT, pending={"until": "released"}, qualifying="none")
+    in_force("Idle", PER_UNIT, pending={"days": 3}, expiry={"type": "idle_months", "n": 6})
+    member = make_member()
+    buy(member, 10, "a")
+    held, idle = Lot.objects.order_by("pk").select_related("entry")
+    assert (held.activates_at, held.entry.qualifying) == (None, 0)
+    assert (idle.activates_at, idle.idle_months, idle.expires_at) == (
+        NOW + timedelta(days=3),
+        6,
+        datetime(2026, 12, 1, 4, tzinfo=UTC),
+    )
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_lines_are_rewarded_by_what_they_are_and_leave_their_shares() -> None:
+    programme.ensure_defaults()
+    in_force(
+        "Coffee",
+        {"type": "per_line", "points": 7, "lines": {"fact": "line.category", "op": "in", "value": ["coffee"]}},
+    )
+    member = make_member()
+    lines = [
+        LineInput(amount=Decimal(60), category="coffee"),
+        LineInput(amount=Decimal(40), category="gifts"),
+    ]
+    recorded = record_purchase(
+        member_id=member.pk, key="a", purchased_at=NOW, amount=Decimal(110), lines=lines, charges=Decimal(10)
+    )
+    assert [entry.points for entry in recorded.entries] == [110, 7]
+    assert recorded.entries[0].explanation["lines"] == {"0": "10", "1": "60", "2": "40"}
+    assert recorded.entries[1].explanation["lines"] == {"1": "7"}
+
+
+# Interactions
+
+
+def rewards_for_behaviour() -> None:
+    programme.ensure_defaults()
+    for kind, points in (("check-in", 10), ("review", 50)):
+        in_force(
+            kind,
+            {"type": "fixed", "points": points},
+            event="interaction",
+            when={"fact": "interaction.kind", "op": "in", "value": [kind]},
+            caps=[{"per": "day", "of": "member", "points": points}],
+        )
+    in_force(
+        "Referral",
+        {"type": "fixed", "points": 200, "also": {"points": 300, "member_property": "referred"}},
+        event="interaction",
+        when={"fact": "interaction.kind", "op": "in", "value": ["referral"]},
+    )
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_an_interaction_earns_once_within_its_cap() -> None:
+    rewards_for_behaviour()
+    member = make_member()
+    first = record_interaction(member_id=member.pk, key="a", kind="check-in", occurred_at=NOW)
+    assert (first.points, first.is_new) == (10, True)
+    assert record_interaction(member_id=member.pk, key="b", kind="check-in", occurred_at=NOW).points == 0
+    again = record_interaction(member_id=member.pk, key="a", kind="check-in", occurred_at=NOW)
+    assert (again.points, again.is_new, Interaction.objects.count()) == (10, False, 2)
+    with pytest.raises(InteractionDiffers):
+        record_interaction(member_id=member.pk, key="a", kind="review", occurred_at=NOW)
+    assert Account.objects.get(member=member).balance == 10
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_a_referral_gives_points_to_both() -> None:
+    rewards_for_behaviour()
+    member, friend = make_member(), make_member(number="M-FRIEND")
+    told = {"referred": "M-FRIEND"}
+    recorded = record_interaction(member_id=member.pk, key="r", kind="referral", occurred_at=NOW, properties=told)
+    assert (recorded.points, len(recorded.entries)) == (200, 2)
+    assert [Account.objects.get(member=one).balance for one in (member, friend)] == [200, 300]
+    # Nobody refers themselves, and who is not known gets nothing.
+    for key, number in (("self", member.number), ("nobody", "M-0")):
+        told = {"referred": number}
+        recorded = record_interaction(member_id=member.pk, key=key, kind="referral", occurred_at=NOW, properties=told)
+        assert len(recorded.entries) == 1
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_imported_interactions_earn_and_their_undo_takes_it_back(tmp_path: Path) -> None:
+    rewards_for_behaviour()
+    member = make_member(external_id="p")
+    friend = make_member(external_id="f")
+    path = written(
+        tmp_path,
+        "id,person,kind,time,referred\n"
+        "1,p,check-in,2026-05-01T01:00:00Z,\n"
+        "2,p,check-in,2026-05-01T02:00:00Z,\n"
+        "3,p,review,2026-05-01T03:00:00Z,\n"
+        "4,p,referral,2026-05-02T03:00:00Z,f\n",
+    )
+    for _ in range(2):
+        run = bring_in("interactions", path)
+        assert run.report["notes"]["points_given"] == 560
+        assert [Account.objects.get(member=one).balance for one in (member, friend)] == [260, 300]
+        prove()
+        runs.undo(run, user=None)
+        assert not Interaction.objects.exists()
+        assert not Entry.objects.standing().exists()
+        assert not CapUse.objects.exclude(points=0).exists()
+        prove()
+
+
+# One by one and by the file
+
+
+def some_rules() -> None:
+    programme.ensure_defaults()
+    in_force("First", {"type": "multiplier", "factor": "2"}, when={"fact": "purchase.is_first", "op": "is", "value": True})  # fmt: skip  # noqa: E501
+    in_force("Third", {"type": "fixed", "points": 30}, when={"fact": "purchase.nth", "op": "eq", "value": 3})
+    in_force(
+        "Back",
+        PER_UNIT,
+        {"type": "ladder", "steps": [{"from": "0", "factor": "1"}, {"from": "1000", "factor": "2"}]},
+        when={"fact": "purchase.days_since_last", "op": "gt", "value": 90},
+        caps=[{"per": "total", "of": "member", "points": 2_000}],
+        rounding="half_up",
+    )
+    in_force(
+        "Monday",
+        {"type": "per_amount", "points": "1", "per": "10"},
+        {"type": "coefficient", "fact": "member.lifecycle", "factors": {"new": "2", "dormant": "3"}},
+        when={
+            "all": [
+                {"fact": "time.weekday", "op": "in", "value": ["1"]},
+                {"fact": "member.gender", "op": "in", "value": ["F"]},
+            ]
+        },
+        stacking={"mode": "best", "group": "g"},
+        caps=[{"per": "month", "of": "member", "points": 300}],
+    )
+    in_force("Best", {"type": "fixed", "points": 40}, stacking={"mode": "best", "group": "g"})
+
+
+SALES = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.integers(0, 700),
+        st.sampled_from([0, 0, 12]),
+        st.decimals(min_value=0, max_value=9000, places=2),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+class TestOneByOneAndByTheFile(TestCase):
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(sales=SALES)
+    def test_many_rules_give_the_same_both_ways(self, sales: list[tuple[int, int, int, Decimal]]) -> None:
+        some_rules()
+        ordered = sorted(sales, key=lambda sale: (sale[1], sale[2]))
+        single = [make_member() for _ in range(2)]
+        together = [make_member() for _ in range(2)]
+
+        def at(sale: tuple[int, int, int, Decimal]) -> datetime:
+            return NOW - timedelta(days=900) + timedelta(days=sale[1], hours=sale[2])
+
+        with time_machine.travel(NOW, tick=False):
+            for place, sale in enumerate(ordered):
+                buy(single[sale[0]], str(sale[3]), f"one:{place}", at(sale))
+            self._import([
+                (together[sale[0]].pk, f"many:{place}", at(sale), sale[3]) for place, sale in enumerate(ordered)
+            ])  # fmt: skip
+        prove()
+        for one, many in zip(single, together, strict=True):
+            assert said(one) == said(many)
+            assert uses(one) == uses(many)
+
+    def _import(self, rows: list[tuple[int, str, datetime, Decimal]]) -> None:
+        run = ImportRun.objects.create(kind="purchases", file_name="f.csv", path="f.csv")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TEMPORARY TABLE import_rows (row_no serial, member_id bigint, row_key text, receipt text,"
+                " purchased_at timestamptz, amount numeric(14, 2), currency text, programme_amount numeric,"
+                " channel text, store text, category text) ON COMMIT DROP"
+            )
+            cursor.executemany(
+                "INSERT INTO import_rows (member_id, row_key, purchased_at, amount) VALUES (%s, %s, %s, %s)", rows
+            )
+            PurchaseKind().apply(cursor, run.pk)
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; DROP TABLE import_rows")
+
+
+def said(member: Member) -> list[tuple[object, ...]]:
+    """What the ledger says of a member's earnings."""
+    entries = Entry.objects.filter(member=member, kind="earn").select_related("lot")
+    return sorted(
+        (entry.occurred_at, entry.explanation["rule"], entry.points, str(entry.explanation), entry.lot.expires_at)
+        for entry in entries
+    )
+
+
+def uses(member: Member) -> list[tuple[object, ...]]:
+    return sorted(CapUse.objects.filter(member=member).values_list("rule", "per", "period_start", "points"))
+
+
+# Caps when many come at once
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("of", ["member", "programme"])
+def test_64_purchases_at_once_never_pass_a_daily_cap_of_5000(of: str) -> None:
+    programme.ensure_defaults()
+    RuleVersion.objects.get().rule.versions.update(state="retired", retired_at=SINCE_EVER)
+    in_force("Capped", PER_UNIT, caps=[{"per": "day", "of": of, "points": 5_000}])
+    members = [make_member() for _ in range(1 if of == "member" else 8)]
+
+    def attempt(number: int) -> Any:
+        return lambda: buy(members[number % len(members)], 130, f"k{number}")
+
+    with time_machine.travel(NOW, tick=False):
+        outcomes = at_once(*(attempt(number) for number in range(64)))
+    assert outcomes == {"done": 64}
+    given_points = sum(Entry.objects.filter(kind="earn").values_list("points", flat=True))
+    assert given_points == 5_000 == CapUse.objects.get().points
+    assert Entry.objects.get(explanation__has_key="caps").points == 5_000 % 130
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_a_cap_begins_anew_with_the_day_and_an_undone_import_gives_it_back(tmp_path: Path) -> None:
+    programme.ensure_defaults()
+    RuleVersion.objects.get().rule.versions.update(state="retired", retired_at=SINCE_EVER)
+    in_force(
+        "Capped",
+        PER_UNIT,
+        caps=[{"per": "day", "of": "member", "points": 150}, {"per": "total", "of": "programme", "points": 400}],
+    )
+    member = make_member(external_id="p")
+    path = written(
+        tmp_path,
+        "receipt,person,time,amount\n"
+        "a,p,2026-05-01T00:00:00Z,100\nb,p,2026-05-01T01:00:00Z,100\nc,p,2026-05-02T00:00:00Z,100\n",
+    )
+    run = bring_in("purchases", path)
+    assert Account.objects.get(member=member).balance == 250
+    runs.undo(run, user=None)
+    assert not CapUse.objects.exclude(points=0).exists()
+    bring_in("purchases", path)
+    assert Account.objects.get(member=member).balance == 250
+    assert buy(member, 500, "d") == 150
+    assert buy(make_member(), 500, "e") == 0
+    prove()
