@@ -12,8 +12,9 @@ from analytics.attention import Need
 from campaigns.models import Campaign
 from loyalty import catalogue
 from loyalty.models import Redemption, Reward
+from loyalty.tiers import ahead
 from loyalty.words import reward_name
-from staff import approvals
+from staff import approvals, figures
 from staff.models import Job, User
 from staff.navigation import address
 from staff.permissions import Permission, Role
@@ -29,7 +30,7 @@ def of(user: User, *, now: datetime) -> list[Need]:
     if user.may(Permission.ANALYTICS_VIEW):
         found += attention.what_needs_you()
     found += [*_waiting_approvals(user), *_paused_campaigns(user)]
-    found += [*_waiting_redemptions(user, now), *_low_stock(user), *_weak_sign_in(user)]
+    found += [*_waiting_redemptions(user, now), *_downgrades(user, now), *_low_stock(user), *_weak_sign_in(user)]
     urgency = {"bad": 0, "look": 1, "accent": 2, "good": 3, "idle": 4}
     return sorted(found, key=lambda need: urgency.get(need.tone, 9))
 
@@ -79,6 +80,18 @@ def _waiting_redemptions(user: User, now: datetime) -> Iterator[Need]:
         ) % {"count": waiting}
         url = address("loyalty:redemptions")
         yield Need(_("redemption"), "look", text, f"{url}?state=reserved" if url else "", _("Confirm or cancel"))
+
+
+def _downgrades(user: User, now: datetime) -> Iterator[Need]:
+    """Whoever plans campaigns can still reach those who are about to fall."""
+    if not user.may(Permission.PROGRAMME_EDIT):
+        return
+    members = sum(one.members for one in ahead.falling(now))
+    if members:
+        text = ngettext(
+            "%(count)s member is about to lose their tier.", "%(count)s members are about to lose their tier.", members
+        ) % {"count": figures.number(members)}
+        yield Need(_("tier"), "look", text, address("loyalty:tiers-downgrades") or "", _("See who"))
 
 
 def _low_stock(user: User) -> Iterator[Need]:

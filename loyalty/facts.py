@@ -40,6 +40,28 @@ FACTS = [
         phrases={"in": _("are in %(value)s"), "not_in": _("are not in %(value)s")},
     ),
     Fact(
+        key="member.tier_ends_in",
+        group=LOYALTY,
+        label=_("Days until the tier is lost"),
+        type=FactType.INTEGER,
+        minimum=0,
+        maximum=731,
+        unit=_("days"),
+        sql=Rows(
+            "SELECT s.member_id, ceil(extract(epoch FROM s.falls_at - %s) / 86400)::int AS value"
+            " FROM loyalty_tierstanding s WHERE s.falls_at > %s",
+            params=_now_twice,
+        ),
+        phrases={
+            "gte": _("lose their tier in %(value)s days or later"),
+            "lte": _("lose their tier within %(value)s days"),
+            "gt": _("lose their tier in more than %(value)s days"),
+            "lt": _("lose their tier in less than %(value)s days"),
+            "eq": _("lose their tier in exactly %(value)s days"),
+            "between": _("lose their tier in %(low)s to %(high)s days"),
+        },
+    ),
+    Fact(
         key="member.balance",
         group=LOYALTY,
         label=_("Points"),

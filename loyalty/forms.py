@@ -1,7 +1,6 @@
 """What people type on the pages of this room."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,92 +9,17 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import tiers
 from loyalty.intake.returning import Line, RefundLineInput, Standing
-from loyalty.models import Reward, Tier
-from loyalty.tiers import Ladder
+from loyalty.models import Reward
 
 # What the columns hold.
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_COST = Decimal("9999999999.99")
 
 
-def _plain(amount: Decimal) -> str:
+def plain(amount: Decimal) -> str:
     """Without decimals where they are zeros."""
     return f"{amount:.0f}" if amount == amount.to_integral_value() else f"{amount:.2f}"
-
-
-class TiersForm(forms.Form):
-    """Names, thresholds and multipliers of all tiers in one form; the lowest begins at nothing."""
-
-    def __init__(self, *args: Any, tiers: list[Tier], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.tiers = tiers
-        for tier in tiers:
-            names = {"tier": tier.name}
-            self.fields[f"name_{tier.pk}"] = forms.CharField(
-                label=_("Name of %(tier)s") % names, max_length=40, initial=tier.name
-            )
-            self.fields[f"name_zh_{tier.pk}"] = forms.CharField(
-                label=_("Chinese name of %(tier)s") % names, max_length=40, initial=tier.name_zh
-            )
-            self.fields[f"threshold_{tier.pk}"] = forms.DecimalField(
-                label=_("Spend for %(tier)s") % names,
-                min_value=Decimal(0),
-                max_digits=14,
-                decimal_places=2,
-                initial=_plain(self._spend(tier)),
-                disabled=tier is tiers[0],
-            )
-            self.fields[f"multiplier_{tier.pk}"] = forms.DecimalField(
-                label=_("Multiplier of %(tier)s") % names,
-                min_value=Decimal("0.01"),
-                max_digits=4,
-                decimal_places=2,
-                initial=tier.multiplier,
-            )
-
-        for field in self.fields.values():
-            # The table's heads name the columns for the eye; this names each field for the ear.
-            field.widget.attrs["aria-label"] = str(field.label)
-
-    def rows(self) -> list[tuple[Tier, list[forms.BoundField]]]:
-        """The fields of each tier, in the order of the columns."""
-        parts = ("name", "name_zh", "threshold", "multiplier")
-        return [(tier, [self[f"{part}_{tier.pk}"] for part in parts]) for tier in self.tiers]
-
-    def clean(self) -> dict[str, Any]:
-        """Each threshold is above the one before it."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        for lower, upper in zip(self.tiers, self.tiers[1:], strict=False):
-            low, high = cleaned.get(f"threshold_{lower.pk}"), cleaned.get(f"threshold_{upper.pk}")
-            if low is not None and high is not None and high <= low:
-                self.add_error(f"threshold_{upper.pk}", _("must be more than for %(tier)s") % {"tier": lower.name})
-        return cleaned
-
-    def proposed(self) -> Ladder:
-        """The ladder that would stand after saving. Only after ``is_valid``."""
-        stands = tiers.ladder()
-        rungs = [
-            replace(
-                rung,
-                multiplier=self.cleaned_data[f"multiplier_{rung.id}"],
-                thresholds={"spend": self.cleaned_data[f"threshold_{rung.id}"]} if place else {},
-            )
-            for place, rung in enumerate(stands.rungs)
-        ]
-        return Ladder(rungs, stands.scheme)
-
-    def names(self) -> dict[int, dict[str, str]]:
-        """Tier id → its names. Only after ``is_valid``."""
-        return {
-            tier.pk: {name: self.cleaned_data[f"{name}_{tier.pk}"] for name in ("name", "name_zh")}
-            for tier in self.tiers
-        }
-
-    @staticmethod
-    def _spend(tier: Tier) -> Decimal:
-        return next((row.value for row in tier.thresholds.all() if row.measure == "spend"), Decimal(0))
 
 
 class RewardForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import reversals, words
+from loyalty import reversals, tier_words, words
 from loyalty.models import Entry, Tier, TierChange
 from members import timeline
 from members.models import Member
@@ -90,7 +90,7 @@ def _change(change: TierChange) -> TimelineItem:
         tone="good" if is_upgrade else "look",
         title=_("%(before)s → %(after)s")
         % {"before": words.tier_name(before) if before else "–", "after": words.tier_name(change.to_tier)},
-        details=[words.tier_reason(change)],
+        details=[tier_words.reason(change)],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierChange
+from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierBenefit
 from staff import figures
 
 Explanation = dict[str, Any]
@@ -16,6 +16,11 @@ Explanation = dict[str, Any]
 def tier_name(tier: Tier) -> str:
     """The tier's name in the reader's language."""
     return tier.name_zh if _in_chinese() and tier.name_zh else tier.name
+
+
+def benefit_text(benefit: TierBenefit) -> str:
+    """What a tier gives, in the reader's language."""
+    return benefit.text_zh if _in_chinese() and benefit.text_zh else benefit.text
 
 
 def reward_name(reward: Reward) -> str:
@@ -119,25 +124,6 @@ def _refund(told: Explanation, entry: Entry) -> list[str]:
 def told_reward(told: Explanation) -> str:
     """The name of a reward as it was when it was redeemed."""
     return str(told.get("reward_zh") or told["reward"]) if _in_chinese() else str(told["reward"])
-
-
-def tier_reason(change: TierChange) -> str:
-    """The evidence of a move between tiers."""
-    told: Explanation = change.evidence
-    amounts = {
-        "spend": figures.money(Decimal(told.get("value") or told.get("spend", "0"))),
-        "threshold": figures.money(Decimal(told.get("threshold", "0"))),
-    }
-    if told.get("cause") == "purchase":
-        receipt = told.get("receipt")
-        if receipt:
-            return _("order %(receipt)s brought 12 months to %(spend)s, from %(threshold)s on") % (
-                amounts | {"receipt": receipt}
-            )
-        return _("a purchase brought 12 months to %(spend)s, from %(threshold)s on") % amounts
-    if told.get("cause") == "window":
-        return _("a purchase became older than 12 months: %(spend)s are left, %(threshold)s are needed") % amounts
-    return _("%(spend)s in 12 months, the threshold is %(threshold)s") % amounts
 
 
 def state_tone(state: str) -> str:

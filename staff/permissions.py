@@ -38,6 +38,7 @@ class Permission(StrEnum):
     POINTS_UNDO_BATCH = "points.undo_batch"
     APPROVALS_VIEW = "approvals.view"
     APPROVALS_DECIDE = "approvals.decide"
+    TIERS_GRANT = "tiers.grant"
     PROGRAMME_VIEW = "programme.view"
     PROGRAMME_EDIT = "programme.edit"
     CAMPAIGNS_VIEW = "campaigns.view"
@@ -62,6 +63,7 @@ ROLE_PERMISSIONS: dict[str, frozenset[Permission]] = {
             P.MEMBERS_IMPORT,
             P.PROGRAMME_VIEW,
             P.PROGRAMME_EDIT,
+            P.TIERS_GRANT,
             P.CAMPAIGNS_VIEW,
             P.CAMPAIGNS_EDIT,
             P.CAMPAIGNS_LAUNCH,
@@ -170,6 +172,7 @@ PERMISSION_WORDS = {
     P.POINTS_UNDO_BATCH: _("take a whole batch of points back"),
     P.APPROVALS_VIEW: _("see what waits for a second person"),
     P.APPROVALS_DECIDE: _("decide what others ask for"),
+    P.TIERS_GRANT: _("give members a tier by hand"),
     P.PROGRAMME_VIEW: _("see the programme"),
     P.PROGRAMME_EDIT: _("change the programme"),
     P.CAMPAIGNS_VIEW: _("see campaigns"),

@@ -10,7 +10,7 @@ from django.db import connection
 from loyalty.tier_models import Tier, TierGrant, TierScheme
 from loyalty.tiers.ladder import NEVER, Ladder, ladder, unscaled
 from loyalty.tiers.standing import HORIZON, Look
-from loyalty.tiers.walk import ahead
+from loyalty.tiers.walk import Walk, ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +65,26 @@ class Progress:
 
 def progress(member_id: int, now: datetime) -> Progress:
     """The tier that the member holds now, the next one, what is missing for it, and what threatens."""
+    return progress_of([member_id], now)[member_id]
+
+
+def progress_of(member_ids: Sequence[int], now: datetime) -> dict[int, Progress]:
+    """The same for a page of members, in as many queries."""
     steps = ladder()
+    tiers = Tier.objects.in_bulk([rung.id for rung in steps.rungs])
     with connection.cursor() as cursor:
-        walk = Look(cursor, [member_id], ladder=steps, now=now).walks()[member_id]
+        look = Look(cursor, member_ids, ladder=steps, now=now, everybody=True)
+    running = TierGrant.objects.filter(member_id__in=member_ids, starts_at__lte=now, ends_at__gt=now)
+    grants = {grant.member_id: grant for grant in running.select_related("tier").order_by("tier__rank")}
+    return {member_id: _of(walk, tiers, grants.get(member_id), now) for member_id, walk in look.walks().items()}
+
+
+def _of(walk: Walk, tiers: dict[int, Tier], grant: TierGrant | None, now: datetime) -> Progress:
+    steps = walk.ladder
     walk.look(now)
     place, state, net = walk.place, walk.state, list(walk.values.net)
     to_come = ahead(walk, now + HORIZON)
-    tiers = Tier.objects.in_bulk([rung.id for rung in steps.rungs])
     above = place + 1 if place + 1 < len(steps.rungs) else None
-    held = TierGrant.objects.filter(member_id=member_id, starts_at__lte=now, ends_at__gt=now).select_related("tier")
-    grant = held.order_by("-tier__rank").first()
     return Progress(
         tier=tiers[steps.rungs[place].id],
         next_tier=tiers[steps.rungs[above].id] if above else None,

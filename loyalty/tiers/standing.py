@@ -48,13 +48,14 @@ class Look:
         now: datetime,
         since: Mapping[int, datetime] | None = None,
         afresh: bool = False,
+        everybody: bool = False,
     ) -> None:
         self._cursor, self._ladder, self._now = cursor, ladder, now
         self._rows = {row.member_id: row for row in _rows(cursor, members, since or {})}
         self._starts = {
             row.member_id: self._start(row, (since or {}).get(row.member_id), afresh) for row in self._rows.values()
         }
-        self._quiet = self._find_quiet() if len(self._rows) > 1 else {}
+        self._quiet = self._find_quiet() if len(self._rows) > 1 and not everybody else {}
         self._walks = self._make_walks()
 
     def before(self, member_id: int, at: datetime) -> Rung:
@@ -93,7 +94,7 @@ class Look:
         return sum(len(told.moves) for told in found)
 
     def walks(self) -> Mapping[int, Walk]:
-        """The walks of those who can move, by member."""
+        """The walks by member, not yet come to this moment: of those who can move, or of everybody."""
         return self._walks
 
     def _start(self, row: Row, since: datetime | None, afresh: bool) -> datetime | None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from loyalty import ledger, pools, rewards, tiers, words
+from loyalty import ledger, pools, rewards, tier_words, tiers, words
 from loyalty.models import Lot, Reward, Tier
 from members.models import Household, Member
 from staff import figures
@@ -52,6 +52,7 @@ def summary(request: DeskRequest, number: str) -> HttpResponse:
             "progress": progress,
             "tier_name": words.tier_name(progress.tier),
             "next_name": words.tier_name(progress.next_tier) if progress.next_tier else "",
+            "missing": tier_words.missing(progress.parts, progress.scheme),
         }
     return render(request, "loyalty/_member_summary.html", context)
 

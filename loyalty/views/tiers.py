@@ -1,52 +1,123 @@
-"""The tier page: thresholds, and who would move under others."""
+"""The tier page: the scheme, who would move under another, benefits, and downgrades ahead."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from loyalty import programme, tiers, words
-from loyalty.forms import TiersForm
-from loyalty.models import Tier, TierStanding
-from loyalty.tiers import editing
+from loyalty import programme, tier_words, tiers, words
+from loyalty.models import Tier, TierBenefit, TierStanding
+from loyalty.programme import settings_now
+from loyalty.tier_forms import BenefitForm, SchemeForm
+from loyalty.tiers import ahead, editing
+from loyalty.tiers.preview import Move, benefits_by_tier
+from loyalty.tiers.progress import progress_of
 from members.models import Member
 from staff import audit
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
+PAGE = 50
+
 
 @requires(Permission.PROGRAMME_VIEW)
 @require_safe
 def tier_list(request: DeskRequest) -> HttpResponse:
-    """All tiers with their members, and the form to change them."""
-    return render(request, "loyalty/tiers.html", _page(request, TiersForm(tiers=_tiers())))
+    """All tiers with their members, benefits and downgrades ahead, and the form to change the scheme."""
+    return render(request, "loyalty/tiers.html", _page(request))
 
 
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def preview(request: DeskRequest) -> HttpResponse:
-    """Who would move under what is in the form, counted; nothing is saved."""
-    form = TiersForm(request.POST, tiers=_tiers())
+    """Who would move under what is in the form, and at what cost; nothing is saved."""
+    form = SchemeForm(request.POST, tiers=_tiers())
     context: dict[str, Any] = {"form": form}
     if form.is_valid():
-        context["moves"] = _moves(form)
+        fields = request.POST.copy()
+        fields.pop("csrfmiddlewaretoken", None)
+        moves = tiers.preview_moves(form.proposed, now=timezone.now())
+        context |= {"moves": [_told(move) for move in moves], "query": fields.urlencode(), **_cost(moves)}
     return render(request, "loyalty/_tier_moves.html", context)
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_safe
+def preview_members(request: DeskRequest) -> HttpResponse:
+    """The members behind one number of a preview."""
+    form = SchemeForm(request.GET, tiers=_tiers())
+    if not form.is_valid():
+        raise Http404
+    moves = tiers.preview_moves(form.proposed, now=timezone.now())
+    wanted = (request.GET.get("from"), request.GET.get("to"))
+    move = next((move for move in moves if (move.from_tier.key, move.to_tier.key) == wanted), None)
+    page = Paginator(move.member_ids if move else [], PAGE).get_page(request.GET.get("page"))
+    context = {"move": _told(move) if move else None, "may_see_members": request.user.may(Permission.MEMBERS_VIEW)}
+    context |= _members(list(page)) | _pages(request, page)
+    return render(request, "loyalty/tier_members.html", context)
 
 
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def save(request: DeskRequest) -> HttpResponse:
     """Save the form and let a job move the members."""
-    form = TiersForm(request.POST, tiers=_tiers())
+    form = SchemeForm(request.POST, tiers=_tiers())
     if not form.is_valid():
-        return render(request, "loyalty/tiers.html", _page(request, form), status=422)
-    job = editing.save(form.proposed(), form.names(), user=request.user)
-    messages.success(request, _("The tiers are saved. Members are being moved.") if job else _("The tiers are saved."))
+        return render(request, "loyalty/tiers.html", _page(request, form=form), status=422)
+    job = editing.save(form.proposed, form.names(), user=request.user)
+    if job is None:
+        messages.success(request, _("The tiers are saved."))
+        return redirect("loyalty:tiers")
+    messages.success(request, _("The tiers are saved. Members are being moved."))
+    return redirect(job.get_absolute_url() if request.user.may(Permission.JOBS_VIEW) else "loyalty:tiers")
+
+
+@requires(Permission.PROGRAMME_VIEW)
+@require_safe
+def downgrades(request: DeskRequest) -> HttpResponse:
+    """Who loses a tier soon, when, and what would keep it."""
+    now = timezone.now()
+    found = ahead.standings(now).select_related("tier", "falls_to", "member")
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    known = progress_of([standing.member_id for standing in page], now) if page else {}
+    rows = [
+        (standing, words.tier_name(standing.tier), _name(standing.falls_to), _keeps(known.get(standing.member_id)))
+        for standing in page
+    ]
+    context = {"rows": rows, "warn_days": tiers.ladder().scheme.warn_days if Tier.objects.exists() else 0}
+    context |= _pages(request, page)
+    context["may_see_members"] = request.user.may(Permission.MEMBERS_VIEW)
+    return render(request, "loyalty/tier_downgrades.html", context)
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_POST
+def benefit_add(request: DeskRequest) -> HttpResponse:
+    """Write down something that a tier gives."""
+    form = BenefitForm(request.POST)
+    if not form.is_valid():
+        return render(request, "loyalty/tiers.html", _page(request, benefit_form=form), status=422)
+    benefit = form.save()
+    audit.record(request.user, "tier-benefit.add", benefit.tier, detail={"benefit": benefit.text})
+    messages.success(request, _("The benefit is written down."))
+    return redirect("loyalty:tiers")
+
+
+@requires(Permission.PROGRAMME_EDIT)
+@require_POST
+def benefit_remove(request: DeskRequest, pk: int) -> HttpResponse:
+    """Take a benefit away."""
+    benefit = get_object_or_404(TierBenefit.objects.select_related("tier"), pk=pk)
+    audit.record(request.user, "tier-benefit.remove", benefit.tier, detail={"benefit": benefit.text})
+    benefit.delete()
+    messages.success(request, _("The benefit is taken away."))
     return redirect("loyalty:tiers")
 
 
@@ -61,31 +132,94 @@ def start(request: DeskRequest) -> HttpResponse:
 
 
 def _tiers() -> list[Tier]:
-    return list(Tier.objects.order_by("rank").prefetch_related("thresholds"))
+    return list(Tier.objects.order_by("rank").prefetch_related("thresholds", "benefits"))
 
 
-def _moves(form: TiersForm) -> list[tuple[str, str, int, bool]]:
-    moves = tiers.preview_moves(form.proposed(), now=timezone.now())
-    return [
-        (words.tier_name(move.from_tier), words.tier_name(move.to_tier), move.members, move.is_upgrade)
-        for move in moves
-    ]
+def _name(tier: Tier | None) -> str:
+    return words.tier_name(tier) if tier else ""
 
 
-def _page(request: DeskRequest, form: TiersForm) -> dict[str, Any]:
-    counted = TierStanding.objects.order_by().values_list("tier").annotate(Count("pk"))
-    standing = {tier: (members, 0) for tier, members in counted}
-    everybody = Member.objects.count()
-    stand_nowhere = everybody - sum(members for members, _spend in standing.values())
-    rows = []
-    for place, tier in enumerate(form.tiers):
-        members, spend = standing.get(tier.pk, (0, 0))
-        members += 0 if place else stand_nowhere
-        rows.append((tier, words.tier_name(tier), members, members / everybody if everybody else 0, spend))
+def _told(move: Move) -> dict[str, Any]:
     return {
-        "rows": rows,
-        "form": form,
-        "everybody": everybody,
-        "may_edit": request.user.may(Permission.PROGRAMME_EDIT),
-        "arms": [(name, members) for _tier, name, members, _share, _spend in rows if members],
+        "move": move,
+        "from": words.tier_name(move.from_tier),
+        "to": words.tier_name(move.to_tier),
+        "members": move.members,
+        "is_upgrade": move.is_upgrade,
+        "benefits": move.benefits,
+        "points": move.points,
     }
+
+
+def _cost(moves: list[Move]) -> dict[str, Any]:
+    """What all moves together come to in a year."""
+    benefits = sum((move.benefits for move in moves), Decimal(0))
+    points = sum(move.points for move in moves)
+    return {"benefits": benefits, "points": points, "cost": benefits + points * settings_now().point_value}
+
+
+def _keeps(progress: tiers.Progress | None) -> str:
+    return tier_words.missing(progress.to_keep, progress.scheme) if progress else ""
+
+
+def _members(member_ids: list[int]) -> dict[str, Any]:
+    found = Member.objects.in_bulk(member_ids)
+    return {"members": [found[pk] for pk in member_ids if pk in found]}
+
+
+def _pages(request: DeskRequest, page: Any) -> dict[str, Any]:
+    def address(number: int) -> str:
+        query = request.GET.copy()
+        query["page"] = str(number)
+        return f"?{query.urlencode()}"
+
+    return {
+        "count": page.paginator.count,
+        "previous_url": address(page.previous_page_number()) if page.has_previous() else "",
+        "next_url": address(page.next_page_number()) if page.has_next() else "",
+    }
+
+
+def _page(
+    request: DeskRequest, *, form: SchemeForm | None = None, benefit_form: BenefitForm | None = None
+) -> dict[str, Any]:
+    all_tiers = _tiers()
+    may_edit = request.user.may(Permission.PROGRAMME_EDIT)
+    context: dict[str, Any] = {"may_edit": may_edit, "everybody": Member.objects.count(), "rows": []}
+    if not all_tiers:
+        return context
+    ladder = tiers.ladder()
+    context |= _standings(all_tiers, ladder, context["everybody"])
+    context |= {
+        "sentences": tier_words.sentences(ladder.scheme),
+        "falling": [
+            (words.tier_name(one.from_tier), words.tier_name(one.to_tier), one.members)
+            for one in ahead.falling(timezone.now())
+        ],
+        "warn_days": ladder.scheme.warn_days,
+        "form": form or SchemeForm(tiers=all_tiers),
+        "benefit_form": benefit_form or BenefitForm(initial={"tier": all_tiers[-1]}),
+        "benefit_refused": bool(benefit_form),
+    }
+    return context
+
+
+def _standings(all_tiers: list[Tier], ladder: tiers.Ladder, everybody: int) -> dict[str, Any]:
+    standing = dict(TierStanding.objects.order_by().values_list("tier").annotate(Count("pk")))
+    stand_nowhere = everybody - sum(standing.values())
+    worth = benefits_by_tier()
+    rows = []
+    for place, (tier, rung) in enumerate(zip(all_tiers, ladder.rungs, strict=True)):
+        members = standing.get(tier.pk, 0) + (0 if place else stand_nowhere)
+        rows.append(
+            {
+                "tier": tier,
+                "name": words.tier_name(tier),
+                "threshold": tier_words.threshold(rung, ladder),
+                "members": members,
+                "share": members / everybody if everybody else 0,
+                "benefits": [(benefit, words.benefit_text(benefit)) for benefit in tier.benefits.all()],
+                "yearly": worth.get(tier.pk, Decimal(0)),
+            }
+        )
+    return {"rows": rows, "arms": [(row["name"], row["members"]) for row in rows if row["members"]]}

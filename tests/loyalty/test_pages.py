@@ -15,6 +15,8 @@ from django.utils import timezone, translation
 from loyalty import ledger, programme, rewards, words
 from loyalty.intake import record_purchase
 from loyalty.models import Account, Entry, Redemption, Reward, Tier, TierThreshold
+from loyalty.tier_models import scheme
+from loyalty.tiers import editing
 from members import timeline
 from members.conditions import counts
 from members.models import Member
@@ -73,7 +75,7 @@ def test_an_entry_says_in_words_why_it_is_there() -> None:
         assert (bought.title.startswith("Order S-1"), bought.balance) == (True, 10_607)
         moved = next(item for item in items if item.kind == "tiers")
         assert moved.title == "Bronze → Gold"
-        assert "¥9,000.00" in moved.details[0]
+        assert "¥9,000" in moved.details[0]
 
 
 def test_the_member_page_shows_points_tier_and_lots() -> None:
@@ -91,7 +93,7 @@ def test_the_member_page_shows_points_tier_and_lots() -> None:
         summary = text_of(desk, "loyalty:member-summary", member.number)
         assert "8,420" in summary
         assert "300 pending" in summary
-        assert "¥2,000.00 more for Silver" in summary
+        assert "¥2,000 more for Silver" in summary
         lots = text_of(desk, "loyalty:member-lots", member.number)
         assert "in 39 days" in lots
         assert "Bronze" in text_of(desk, "loyalty:member-badge", member.number)
@@ -154,20 +156,23 @@ def test_a_redemption_that_no_dialog_sends_is_refused_in_words(posted: dict[str,
     assert "Choose a reward." in response.content.decode()
 
 
-def tier_form(**changes: str) -> dict[str, str]:
-    form = {}
+def tier_form(**changes: str) -> dict[str, str | list[str]]:
+    stands = scheme()
+    form: dict[str, str | list[str]] = {
+        name: changes.get(name, getattr(stands, name)) for name in editing.SCHEME_FIELDS
+    }
     for tier in Tier.objects.all():
         for part in ("name", "name_zh", "multiplier"):
             form[f"{part}_{tier.pk}"] = changes.get(f"{part}_{tier.key}", str(getattr(tier, part)))
         spend = tier.thresholds.filter(measure="spend").first()
-        form[f"threshold_{tier.pk}"] = changes.get(f"threshold_{tier.key}", str(spend.value) if spend else "0")
+        form[f"spend_{tier.pk}"] = changes.get(f"spend_{tier.key}", str(spend.value) if spend else "")
     return form
 
 
 def test_the_tier_page_counts_moves_before_it_saves_and_then_moves_them() -> None:
     desk, member = signed_in("marketing_manager"), make_member()
     record_purchase(member_id=member.pk, key="k", purchased_at=timezone.now(), amount=Decimal(2_500))
-    form = tier_form(threshold_silver="3000")
+    form = tier_form(spend_silver="3000")
     preview = desk.post(reverse("loyalty:tiers-preview"), form).content.decode()
     assert "1 member goes from Silver to Bronze." in preview
     assert TierThreshold.objects.get(tier__key="silver").value == 2_000
@@ -179,7 +184,7 @@ def test_the_tier_page_counts_moves_before_it_saves_and_then_moves_them() -> Non
 
 def test_thresholds_that_do_not_rise_are_refused_beside_the_field() -> None:
     desk = signed_in("marketing_manager")
-    response = desk.post(reverse("loyalty:tiers-save"), tier_form(threshold_gold="1000"))
+    response = desk.post(reverse("loyalty:tiers-save"), tier_form(spend_gold="1000"))
     assert response.status_code == 422
     assert "must be more than for Silver" in response.content.decode()
     assert TierThreshold.objects.get(tier__key="gold").value == 8_000

@@ -18,7 +18,7 @@ from campaigns import links
 from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
 from loyalty import adjustments, ledger, programme, rewards, rules
-from loyalty.models import EarningRule, Reward, RuleVersion
+from loyalty.models import EarningRule, Reward, RuleVersion, Tier, TierBenefit
 from members import households
 from members.importing import runs
 from members.importing.options import Options
@@ -70,6 +70,17 @@ def everybody(kwargs: Kwargs = no_arguments, *, status: int = 200) -> Row:
 def answers(needs: Scope, kwargs: Kwargs = no_arguments, *, status: int = 200, query: str = "") -> Row:
     """An address of the API that is read with GET."""
     return Row(needs, kwargs, status, query)
+
+
+def a_benefit() -> Mapping[str, Any]:
+    programme.ensure_defaults()
+    benefit = TierBenefit.objects.create(tier=Tier.objects.get(key="gold"), kind="delivery", text="Free delivery")
+    return {"pk": benefit.pk}
+
+
+def a_member_of_a_tier() -> Mapping[str, Any]:
+    programme.ensure_defaults()
+    return a_member()
 
 
 def a_job() -> Mapping[str, Any]:
@@ -333,7 +344,14 @@ TABLE: dict[str, Row] = {
     "loyalty:tiers": opens(P.PROGRAMME_VIEW),
     "loyalty:programme-start": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-preview": posts(P.PROGRAMME_EDIT),
+    "loyalty:tiers-preview-members": opens(P.PROGRAMME_EDIT, status=404),
     "loyalty:tiers-save": posts(P.PROGRAMME_EDIT),
+    "loyalty:tiers-downgrades": opens(P.PROGRAMME_VIEW),
+    "loyalty:tier-benefit-add": posts(P.PROGRAMME_EDIT),
+    "loyalty:tier-benefit-remove": posts(P.PROGRAMME_EDIT, a_benefit),
+    "loyalty:member-tier": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:member-tier-grant": Row(P.TIERS_GRANT, a_member_of_a_tier, data={"reason": "apology"}),
+    "loyalty:member-tier-withdraw": Row(P.TIERS_GRANT, a_member_of_a_tier, data={"reason": "mistake"}),
     "loyalty:rules": opens(P.PROGRAMME_VIEW),
     "loyalty:rule-new": Row(P.PROGRAMME_EDIT, data={"starter": "check-in", "name": "Check-ins"}),
     "loyalty:rule": opens(P.PROGRAMME_VIEW, a_rule),

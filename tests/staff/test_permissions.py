@@ -30,6 +30,7 @@ EXPECTED = {
     Permission.MEMBERS_IMPORT: "am",
     Permission.POINTS_REDEEM: "ac",
     Permission.POINTS_ADJUST: "ac",
+    Permission.TIERS_GRANT: "am",
     Permission.POINTS_REVERSE: "ac",
     Permission.POINTS_TRANSFER: "ac",
     Permission.POINTS_UNDO_BATCH: "am",
