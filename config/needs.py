@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from analytics import attention
 from analytics.attention import Need
 from campaigns.models import Campaign
-from loyalty import catalogue
+from loyalty import catalogue, expiring
 from loyalty.models import Redemption, Reward
 from loyalty.tiers import ahead
 from loyalty.words import reward_name
@@ -21,6 +21,7 @@ from staff.permissions import Permission, Role
 
 RECENTLY = timedelta(days=7)
 WAITED = timedelta(days=1)
+EXPIRING_DAYS = 7
 MOST_OF_EACH = 3
 
 
@@ -30,7 +31,8 @@ def of(user: User, *, now: datetime) -> list[Need]:
     if user.may(Permission.ANALYTICS_VIEW):
         found += attention.what_needs_you()
     found += [*_waiting_approvals(user), *_paused_campaigns(user)]
-    found += [*_waiting_redemptions(user, now), *_downgrades(user, now), *_low_stock(user), *_weak_sign_in(user)]
+    found += [*_waiting_redemptions(user, now), *_downgrades(user, now), *_low_stock(user)]
+    found += [*_expiring_points(user, now), *_weak_sign_in(user)]
     urgency = {"bad": 0, "look": 1, "accent": 2, "good": 3, "idle": 4}
     return sorted(found, key=lambda need: urgency.get(need.tone, 9))
 
@@ -105,6 +107,21 @@ def _low_stock(user: User) -> Iterator[Need]:
         else:
             text = _("“%(reward)s” is out of stock and still offered.") % {"reward": reward_name(reward)}
         yield Need(_("reward"), "look", text, address("loyalty:rewards") or "", _("See the rewards"))
+
+
+def _expiring_points(user: User, now: datetime) -> Iterator[Need]:
+    """For whoever can write to these members before it is too late."""
+    if not user.may(Permission.CAMPAIGNS_EDIT):
+        return
+    members, points = expiring.within_days(now, EXPIRING_DAYS).count()
+    if members:
+        text = ngettext(
+            "%(count)s member loses %(points)s points within %(days)d days unless they spend them.",
+            "%(count)s members lose %(points)s points within %(days)d days unless they spend them.",
+            members,
+        ) % {"count": figures.number(members), "points": figures.number(points), "days": EXPIRING_DAYS}
+        url = address("loyalty:ledger-expiring")
+        yield Need(_("expiry"), "idle", text, f"{url}?days={EXPIRING_DAYS}" if url else "", _("See who"))
 
 
 def _weak_sign_in(user: User) -> Iterator[Need]:

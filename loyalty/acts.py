@@ -11,6 +11,7 @@ NAMES = (
     gettext_noop("Recalculate tiers"),
     gettext_noop("Verify"),
     gettext_noop("Lots"),
+    gettext_noop("Prolonged"),
     gettext_noop("Points"),
     gettext_noop("Standings"),
     gettext_noop("Moves"),

@@ -92,6 +92,7 @@ def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price
             explanation=_explanation(redemption) | ({} if is_buyer else {"for": redemption.member.number}),
             redemption=redemption,
         )
+    ledger.prolong([member_id], now)
     # Last, because the reward's row is the one that everybody waits for.
     _take_from_stock(reward)
     audit.record(user, "redemption.reserve", redemption, detail={"member": member_id, "points": reward.points})

@@ -110,6 +110,7 @@ def record_purchase(
         look.settle()
     if refunds.apply_waiting(purchase):
         refunds.look_at_tiers([member_id])
+    ledger.prolong([member_id], purchased_at)
     return Recorded(purchase=purchase, entries=entries, is_new=True)
 
 

@@ -9,6 +9,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from loyalty.ledger.activity import prolong_by_activity, prolong_everybody
 from loyalty.ledger.bulk import append, lock_members, stage
 from staff import jobs
 from staff.models import Job
@@ -20,23 +21,27 @@ CHUNK: Final = 20_000
 
 @jobs.handler(JOB)
 def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
-    """Take out everything whose expiry has passed, in chunks."""
+    """Let sliding lots of active members live on, then take out everything whose expiry has passed, in chunks."""
     now = timezone.now()
     lots = points = 0
+    prolonged = sum(prolong_everybody(now))
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_DUE, {"now": now})
         progress.update(0, total=cursor.fetchone()[0], step=_("expiring points"))
     while True:
         some_lots, some_points = expire_due(now)
         if not some_lots:
-            return {"lots": lots, "points": points}
+            return {"lots": lots, "points": points, "prolonged": prolonged}
         lots, points = lots + some_lots, points + some_points
         progress.update(lots)
 
 
 @transaction.atomic
 def expire_due(now: datetime, *, limit: int = CHUNK) -> tuple[int, int]:
-    """Take out the lots that expired first, at most ``limit``; returns how many lots and points."""
+    """Take out the lots that expired first, at most ``limit``; returns how many lots and points.
+
+    Sliding lots are taken as they stand: :mod:`loyalty.ledger.activity` moves them on before.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_MEMBERS_DUE, {"now": now, "limit": limit})
         members = [row[0] for row in cursor.fetchall()]
@@ -48,6 +53,7 @@ def expire_due(now: datetime, *, limit: int = CHUNK) -> tuple[int, int]:
 
 def expire_members(cursor: CursorWrapper, members: Sequence[int], now: datetime) -> int:
     """Take out the expired points of these members, whose accounts are locked; returns how many lots."""
+    prolong_by_activity(cursor, members, now)
     return _expire(cursor, now, members, None)[0]
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from loyalty import ledger, pools, rewards, tier_words, tiers, words
+from loyalty import expiring, ledger, pools, rewards, tier_words, tiers, words
 from loyalty.models import Lot, Reward, Tier
 from members.models import Household, Member
 from staff import figures
@@ -45,7 +45,11 @@ def summary(request: DeskRequest, number: str) -> HttpResponse:
     member = get_object_or_404(Member, number=number)
     now = timezone.now()
     has = ledger.balances_of(member.pk, now)
-    context: dict[str, Any] = {"has": has, "pending": has.pending + has.held}
+    context: dict[str, Any] = {
+        "has": has,
+        "pending": has.pending + has.held,
+        "expiring": expiring.of_member(member.pk, now),
+    }
     if Tier.objects.exists():
         progress = tiers.progress(member.pk, now)
         context |= {

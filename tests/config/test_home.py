@@ -1,13 +1,16 @@
 """The home page: each role sees what needs it, and nothing of what it may not open."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from config import needs
+from loyalty import ledger
 from loyalty.models import Reward
 from staff.models import Job, User
-from tests.factories import make_user
+from tests.factories import make_member, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +45,22 @@ def test_a_reward_that_runs_out_is_shown_to_those_who_can_restock_it() -> None:
     assert "“Mug” is out of stock and still offered." in shown
     assert "Voucher" not in shown
     assert "Coffee set" not in texts(make_user("executive"))
+
+
+def test_points_about_to_expire_are_shown_to_those_who_can_write_to_the_members() -> None:
+    now = timezone.now()
+    for days, points in ((3, 100), (5, 20), (9, 7)):
+        ledger.award(
+            member_id=make_member().pk,
+            points=points,
+            key=f"{days}",
+            occurred_at=now - timedelta(days=9),
+            expires_at=now + timedelta(days=days),
+            explanation={},
+        )
+    shown = texts(make_user("marketing_manager"))
+    assert "2 members lose 120 points within 7 days unless they spend them." in shown
+    assert "lose 120 points" not in texts(make_user("customer_service"))
 
 
 @pytest.mark.parametrize("role", ["administrator", "marketing_manager", "customer_service", "executive", "approver"])

@@ -13,7 +13,7 @@ from loyalty.models import Account, Entry, Redemption, Reward, TierStanding
 from loyalty.rewards import cancel, redeem
 from staff import jobs
 from staff.models import Job
-from tests.factories import make_member
+from tests.factories import make_interaction, make_member, make_purchase
 from tests.loyalty.concurrency import at_once
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def test_expired_points_go_out_lot_by_lot_and_a_second_night_finds_nothing(monke
         for _ in range(2):
             tasks.expire_points()
             results.append(jobs.run_inline(Job.objects.latest("pk")).result)
-    assert results == [{"lots": 9, "points": 90}, {"lots": 0, "points": 0}]
+    assert results == [{"lots": 9, "points": 90, "prolonged": 0}, {"lots": 0, "points": 0, "prolonged": 0}]
     assert set(Account.objects.values_list("balance", flat=True)) == {10}
     first = Entry.objects.filter(kind="expire").order_by("seq").first()
     assert first is not None
@@ -64,6 +64,32 @@ def test_points_that_come_back_to_an_expired_lot_expire_again() -> None:
         assert ledger.available(member.pk, datetime.now(UTC)) == 0
         assert ledger.expire_due(datetime.now(UTC)) == (1, 60)
     assert Account.objects.get(member=member).balance == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("activity", ["purchase", "interaction", "redemption", "nothing", "too late"])
+def test_the_night_lets_sliding_points_live_on_where_the_member_was_active(activity: str) -> None:
+    member = make_member()
+    with time_machine.travel(NOW, tick=False) as clock:
+        ledger.award(member_id=member.pk, points=100, key="a", occurred_at=NOW, idle_months=6, explanation={})
+        clock.shift(timedelta(days=170))
+        if activity == "purchase":
+            make_purchase(member, purchased_at=datetime.now(UTC))
+            clock.shift(timedelta(days=170))
+            # Only the first purchase brings the lot into the reach of this one.
+            make_purchase(member, purchased_at=datetime.now(UTC))
+        elif activity == "interaction":
+            make_interaction(member, occurred_at=datetime.now(UTC))
+        elif activity == "redemption":
+            reward = Reward.objects.create(name="Coffee", points=60)
+            redeem(member_id=member.pk, reward_id=reward.pk, key="k", user=None)
+        elif activity == "too late":
+            make_purchase(member, purchased_at=NOW + timedelta(days=185))
+        clock.move_to(NOW + timedelta(days=345 if activity == "purchase" else 190))
+        tasks.expire_points()
+        jobs.run_inline(Job.objects.latest("pk"))
+    left = {"purchase": 100, "interaction": 100, "redemption": 40}.get(activity, 0)
+    assert Account.objects.get(member=member).balance == left
 
 
 @pytest.mark.django_db

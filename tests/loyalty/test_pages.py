@@ -94,9 +94,17 @@ def test_the_member_page_shows_points_tier_and_lots() -> None:
         assert "8,420" in summary
         assert "300 pending" in summary
         assert "¥2,000 more for Silver" in summary
+        assert "expire within 30 days" not in summary
         lots = text_of(desk, "loyalty:member-lots", member.number)
         assert "in 39 days" in lots
         assert "Bronze" in text_of(desk, "loyalty:member-badge", member.number)
+
+
+def test_the_member_page_warns_of_points_that_expire() -> None:
+    with time_machine.travel(NOW, tick=False):
+        member = member_with(1_200, expires_at=NOW + timedelta(days=11))
+        summary = text_of(signed_in(Role.CUSTOMER_SERVICE), "loyalty:member-summary", member.number)
+    assert "1,200 expire within 30 days, the first on 12 Jun 2026" in summary
 
 
 def redeem_form(desk: Client, member: Member) -> dict[str, str]:
