@@ -44,6 +44,9 @@ def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
         if redemption.created_by:
             details.append(_("reserved by %(name)s") % {"name": redemption.created_by.name})
     acts = []
+    if entry.purchase_id and entry.kind == Entry.Kind.EARN:
+        url = reverse("loyalty:purchase-why", args=[entry.purchase_id])
+        acts.append(Act(_("Why these points?"), url, Permission.MEMBERS_VIEW))
     if reversals.is_reversible(entry) and not hasattr(entry, "reversed_by"):
         url = reverse("loyalty:entry-reverse", args=[entry.pk])
         acts.append(Act(_("Take back…"), url, Permission.POINTS_REVERSE))

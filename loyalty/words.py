@@ -63,7 +63,7 @@ def details(entry: Entry, tiers: dict[str, Tier] | None = None) -> list[str]:
 def _reckoning(entry: Entry, tiers: dict[str, Tier] | None) -> list[str]:
     told: Explanation = entry.explanation
     if entry.kind == Entry.Kind.EARN and "rule" in told:
-        return _earning(told, entry.points, tiers)
+        return reckoning(told, entry.points, tiers)
     if entry.kind == Entry.Kind.EXPIRE and "of" in told:
         return [
             _("what was left of %(points)s points earned on %(day)s")
@@ -154,7 +154,8 @@ def _transfer_title(told: Explanation, points: int) -> str:
     return _("Received from %(member)s") % {"member": told["from"]} if "from" in told else _("Received from a member")
 
 
-def _earning(told: Explanation, points: int, tiers: dict[str, Tier] | None) -> list[str]:
+def reckoning(told: Explanation, points: int, tiers: dict[str, Tier] | None) -> list[str]:
+    """How points were reckoned, step by step, with what caps cut and by which version."""
     said = [
         _("%(step)s → %(sum)s") % {"step": text, "sum": _plain(Decimal(step["gives"]))}
         for step in _steps(told)

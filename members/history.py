@@ -10,8 +10,10 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from members import timeline
 from members.models import Interaction, Member, Purchase, PurchaseLine, Refund, SurveyResponse
-from members.timeline import TimelineItem, Tone
+from members.timeline import Act, TimelineItem, Tone
 from staff import figures
+from staff.navigation import address
+from staff.permissions import Permission
 
 LONGEST_COMMENT = 300
 LINES_SHOWN = 5
@@ -58,7 +60,14 @@ def _purchase(purchase: Purchase) -> TimelineItem:
         title=" · ".join(parts),
         details=details,
         about=f"purchase:{purchase.pk}",
+        acts=_questions(purchase),
     )
+
+
+def _questions(purchase: Purchase) -> list[Act]:
+    """What can be asked of a purchase; the room of points names it anew where it gave some."""
+    url = address("loyalty:purchase-why", purchase.pk)
+    return [Act(_("Why no points?"), url, Permission.MEMBERS_VIEW)] if url else []
 
 
 def _refund(refund: Refund) -> TimelineItem:

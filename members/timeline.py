@@ -115,7 +115,8 @@ def _one(first: TimelineItem, second: TimelineItem, order: dict[str, int]) -> Ti
     return replace(
         first,
         details=[*first.details, *second.details],
-        acts=[*first.acts, *second.acts],
+        # The same thing to do is named by whoever knows more of it.
+        acts=list({act.url: act for act in (*first.acts, *second.acts)}.values()),
         points=sum(gained) if gained else None,
         balance=first.balance if second.balance is None else second.balance,
     )

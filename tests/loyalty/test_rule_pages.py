@@ -294,3 +294,67 @@ def _queries(client: Client, url: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         client.get(url)
     return len(captured)
+
+
+def test_a_real_purchase_is_reckoned_today_and_with_a_draft(author: User, desk: Client) -> None:
+    programme.ensure_defaults()
+    bought = record_purchase(
+        member_id=make_member().pk, key="k", purchased_at=timezone.now(), amount=Decimal(1_000), channel="store"
+    ).purchase
+    in_store = {"all": [{"fact": "purchase.channel", "op": "in", "value": ["store"]}]}
+    on_web = {"all": [{"fact": "purchase.channel", "op": "in", "value": ["web"]}]}
+    draft = a_draft(author)
+    rules.change(draft, definition=starters.find("member-day").definition | {"when": in_store}, user=author)
+    asked = {"member": bought.member.number, "purchase": str(bought.pk), "version": str(draft.pk)}
+    shown = page(desk, "loyalty:rules-simulate", **asked)
+    assert "2,000 points with “Weekend”, 1,000 more than the 1,000 of today." in shown
+    assert "1 point per ¥1 on ¥1,000.00" in shown
+    rules.change(draft, definition=starters.find("member-day").definition | {"when": on_web}, user=author)
+    assert "Asked: the channel is web. It is store." in page(desk, "loyalty:rules-simulate", **asked)
+
+
+def test_a_made_up_basket_is_reckoned_line_by_line(author: User, desk: Client) -> None:
+    programme.ensure_defaults()
+    assert "Nothing to reckon yet" in page(desk, "loyalty:rules-simulate")
+    coffee = {"all": [{"fact": "line.category", "op": "in", "value": ["coffee"]}]}
+    effect = {"type": "per_line", "points": 7, "lines": coffee}
+    draft = a_draft(author)
+    rules.change(draft, definition=starters.find("per-unit").definition | {"effects": [effect]}, user=author)
+    basket = {
+        "amount": "",
+        "line1-category": "coffee",
+        "line1-amount": "30",
+        "line2-category": "tea",
+        "line2-amount": "20",
+    }
+    shown = page(desk, "loyalty:rules-simulate", version=str(draft.pk), **basket)
+    assert "57 points with “Weekend”, 7 more than the 50 of today." in shown
+    assert "is not a number" in page(desk, "loyalty:rules-simulate", amount="a lot")
+    for nonsense in ({"version": "x"}, {"purchase": "9" * 30}, {"member": HOSTILE}, {"amount": "1", "at": "soon"}):
+        assert HOSTILE not in page(desk, "loyalty:rules-simulate", **nonsense)
+
+
+def test_a_member_page_answers_why_and_why_not(author: User) -> None:
+    programme.ensure_defaults()
+    version = rules.draft(
+        EarningRule.objects.create(name=HOSTILE), definition=starters.find("first-purchase").definition, user=author
+    )
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    rules.activate(version, user=None, since_ever=True)
+    member, service = make_member(), signed_in(make_user(Role.CUSTOMER_SERVICE))
+    first, second = (
+        record_purchase(member_id=member.pk, key=key, purchased_at=timezone.now() - timedelta(days=age), amount=amount)
+        for key, age, amount in (("a", 2, Decimal(100)), ("b", 1, Decimal("0.50")))
+    )
+    timeline = page(service, "members:member", member.number)
+    assert reverse("loyalty:purchase-why", args=[second.purchase.pk]) in timeline
+    assert ("Why these points?" in timeline, "Why no points?" in timeline) == (True, True)
+    why = page(service, "loyalty:purchase-why", first.purchase.pk)
+    assert "earned 200 points" in why
+    assert "1 point per ¥1 on ¥100.00" in why
+    assert HOSTILE not in why
+    why_not = page(service, "loyalty:purchase-why", second.purchase.pk)
+    assert "earned no points" in why_not
+    assert "It comes to less than a whole point." in why_not
+    assert "the member&#x27;s first purchase. It is no." in why_not

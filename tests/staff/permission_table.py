@@ -355,6 +355,8 @@ TABLE: dict[str, Row] = {
     "loyalty:rules": opens(P.PROGRAMME_VIEW),
     "loyalty:rule-new": Row(P.PROGRAMME_EDIT, data={"starter": "check-in", "name": "Check-ins"}),
     "loyalty:rule": opens(P.PROGRAMME_VIEW, a_rule),
+    "loyalty:rules-simulate": opens(P.PROGRAMME_VIEW),
+    "loyalty:purchase-why": opens(P.MEMBERS_VIEW, lambda: {"pk": make_purchase().pk}),
     "loyalty:rule-edit": Row(P.PROGRAMME_EDIT, a_rule_draft, data={"event": "purchase"}),
     "loyalty:rule-read": posts(P.PROGRAMME_EDIT, a_rule_draft),
     "loyalty:rule-redraw": posts(P.PROGRAMME_EDIT, a_rule_draft),

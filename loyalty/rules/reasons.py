@@ -1,0 +1,71 @@
+"""Why a rule gave nothing, and where a limit cut, in the reader's language."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from loyalty.rules import sentences
+from loyalty.rules.engine import Reason, Refusal
+from members.conditions.facts import FactType
+from members.conditions.predicate import Failed, Several
+from members.conditions.sentences import clauses
+from members.conditions.tree import Line
+from members.conditions.values import list_words, words
+from staff import figures
+
+
+def why_not(refusal: Refusal) -> list[str]:
+    """Each reason as a sentence: every condition that failed with what was found instead, or the limit, or the rule."""
+    match refusal.reason:
+        case Reason.CONDITION:
+            return [condition(failed) for failed in refusal.failed]
+        case Reason.CAP:
+            return cut(refusal.caps)
+        case Reason.BEST:
+            return [_("“%(rule)s” of the same group gives more.") % {"rule": refusal.by}]
+        case Reason.EXCLUSIVE:
+            return [_("“%(rule)s” shuts it out.") % {"rule": refusal.by}]
+        case Reason.BASE:
+            return [_("It multiplies the points of other rules, and none of them gave any.")]
+    return [_("It comes to less than a whole point.")]
+
+
+def condition(failed: Failed) -> str:
+    """A condition that did not hold: what was asked, and what was found."""
+    asked = clauses(failed.node)
+    if not isinstance(failed.node, Line):
+        return _("Not fulfilled: %(condition)s.") % {"condition": asked}
+    if failed.found is None or (isinstance(failed.found, Several) and not failed.found):
+        return _("Asked: %(condition)s. It is not known.") % {"condition": asked}
+    return _("Asked: %(condition)s. It is %(found)s.") % {
+        "condition": asked,
+        "found": _found(failed.node, failed.found),
+    }
+
+
+def cut(caps: Iterable[dict[str, Any]]) -> list[str]:
+    """The limits that were reached: what they are and what was used of them before."""
+    return [
+        _("Limit: %(limit)s; used before: %(used)s.") % {"limit": sentences.cap(cap), "used": _used(cap)}
+        for cap in caps
+    ]
+
+
+def _used(cap: dict[str, Any]) -> str:
+    if "money" in cap:
+        return sentences.money(cap["used"])
+    return figures.number(int(cap["used"]))
+
+
+def _found(line: Line, found: Any) -> str:
+    if isinstance(found, Several):
+        return list_words(sorted({_found(line, one) for one in found if one is not None}))
+    if line.fact.type is FactType.BOOLEAN:
+        return _("yes") if found else _("no")
+    if line.fact.type is FactType.CHOICE:
+        return str(line.fact.choice_labels().get(str(found), found)) or _("empty")
+    if line.fact.type in {FactType.NUMBER, FactType.MONEY}:
+        return words(line.fact, Decimal(found))
+    return words(line.fact, found)
