@@ -134,6 +134,7 @@ CELERY_BEAT_SCHEDULE = {
     "revive-jobs": {"task": "staff.tasks.revive_jobs", "schedule": 30.0, "options": {"expires": 30}},
     "forget-requests": {"task": "staff.tasks.forget_requests", "schedule": 3_600.0, "options": {"expires": 3_600}},
     "collect-facts": {"task": "analytics.tasks.collect_facts", "schedule": 60.0, "options": {"expires": 60}},
+    "start-rules": {"task": "loyalty.tasks.start_rules", "schedule": 60.0, "options": {"expires": 60}},
     "seal-ledger": {"task": "loyalty.tasks.seal_ledger", "schedule": 300.0, "options": {"expires": 300}},
     "sweep-imports": {"task": "members.tasks.sweep_imports", "schedule": 86_400.0, "options": {"expires": 3_600}},
     # Nightly by the programme's clock: what expired with the day, then whose spend left the window with it.

@@ -15,7 +15,7 @@ class LoyaltyConfig(AppConfig):
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
-        from loyalty.rules import review, subjects
+        from loyalty.rules import backtest, review, subjects  # noqa: F401 (backtest registers its job)
         from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
         from members.importing import kinds
 

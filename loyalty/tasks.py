@@ -1,8 +1,10 @@
 """Doors for the Celery workers."""
 
 from celery import shared_task
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from loyalty import rules
 from loyalty.ledger import expiry, sealing
 from loyalty.tiers import recalculation
 from staff import jobs
@@ -24,3 +26,9 @@ def recalculate_tiers() -> None:
 def seal_ledger() -> None:
     """Every few minutes: seal the entries whose transactions are over."""
     sealing.seal()
+
+
+@shared_task
+def start_rules() -> None:
+    """Every minute: activate approved versions of rules whose start has come, retire those whose end has."""
+    rules.start_due(timezone.now())
