@@ -102,7 +102,8 @@ SELECT spans.member_id, %(tier_prefix)s || t.key, from_day, until_day
  WHERE from_day < until_day
 """
 
-# What a refund took back was never given: it is taken off the month of its award.
+# What a refund took back was never given, and what it gave back never spent: both are taken off the month in which
+# that was.
 MEMBER_MONTHS = """
 WITH parts AS (
     SELECT p.member_id, date_trunc('month', p.purchased_at AT TIME ZONE %(zone)s)::date AS month,
@@ -124,9 +125,10 @@ WITH parts AS (
      GROUP BY 1, 2
     UNION ALL
     SELECT e.member_id, date_trunc('month', award.occurred_at AT TIME ZONE %(zone)s)::date,
-           0, 0, sum(e.points), 0, 0, 0
+           0, 0, sum(e.points) FILTER (WHERE e.kind = 'clawback'),
+           sum(-e.points) FILTER (WHERE e.kind = 'return'), 0, 0
       FROM analytics_batch b
-      JOIN loyalty_entry e ON e.member_id = b.member_id AND e.kind = 'clawback'
+      JOIN loyalty_entry e ON e.member_id = b.member_id AND e.kind IN ('clawback', 'return')
       JOIN loyalty_entry award ON award.id = e.award_id
      WHERE NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = e.id)
      GROUP BY 1, 2

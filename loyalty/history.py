@@ -22,6 +22,7 @@ TONES: dict[str, Tone] = {
     Entry.Kind.REVERSE: "bad",
     Entry.Kind.CLAWBACK: "bad",
     Entry.Kind.TRANSFER: "accent",
+    Entry.Kind.RETURN: "good",
 }
 
 

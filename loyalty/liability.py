@@ -25,7 +25,7 @@ FORECAST_MONTHS: Final = 24
 # The columns of the movement, in their order, and the kinds of entries that each holds.
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "issued": ("earn",),
-    "redeemed": ("redeem",),
+    "redeemed": ("redeem", "return"),
     "expired": ("expire",),
     "adjusted": ("adjust",),
     "reversed": ("reverse", "clawback"),

@@ -132,6 +132,8 @@ class Redemption(models.Model):
         CANCELLED = "cancelled", _("cancelled")
 
     member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="redemptions")
+    # What it paid a part of, if anything: its refund gives the points back.
+    purchase = models.ForeignKey(Purchase, null=True, on_delete=models.PROTECT, related_name="redemptions")
     reward = models.ForeignKey(Reward, on_delete=models.PROTECT, related_name="redemptions")
     points = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State.choices)
@@ -179,8 +181,8 @@ class Entry(models.Model):
     clawback count when what they take back did. ``debt`` is by how much the member owes more (or less), so
     that for each entry ``points = lot - draws - debt``.
 
-    ``award`` is the entry that this one is a part of: of a clawback the award that it takes from, of
-    points received the transfer that gave them.
+    ``award`` is the entry that this one is a part of: of a clawback the award that it takes from, of a
+    return the redemption's entry that it gives back a part of, of points received the transfer that gave them.
     """
 
     class Kind(models.TextChoices):
@@ -191,6 +193,7 @@ class Entry(models.Model):
         REVERSE = "reverse", _("taken back")
         CLAWBACK = "clawback", _("partly taken back")
         TRANSFER = "transfer", _("transferred")
+        RETURN = "return", _("partly given back")
 
     member = models.ForeignKey(
         Member, on_delete=models.PROTECT, db_constraint=False, related_name="entries", db_index=False
@@ -245,16 +248,17 @@ class Entry(models.Model):
                 name="loyalty_entry_reverse_names_entry",
             ),
             models.CheckConstraint(
-                condition=Q(kind="clawback", award__isnull=False)
+                condition=Q(kind__in=["clawback", "return"], award__isnull=False)
                 | Q(kind="transfer", points__gt=0, award__isnull=False)
                 | Q(kind="transfer", points__lt=0, award__isnull=True)
-                | (~Q(kind__in=["clawback", "transfer"]) & Q(award__isnull=True)),
+                | (~Q(kind__in=["clawback", "return", "transfer"]) & Q(award__isnull=True)),
                 name="loyalty_entry_part_names_whole",
             ),
             # Refuses an unknown kind as well.
             models.CheckConstraint(
                 condition=Q(kind="earn", points__gte=0, qualifying__gte=0)
                 | Q(kind="clawback", points__lte=0, qualifying__lte=0)
+                | Q(kind="return", points__gt=0, qualifying=0)
                 | Q(kind__in=["redeem", "expire"], points__lt=0, qualifying=0)
                 | (Q(kind="transfer", qualifying=0) & ~Q(points=0))
                 | Q(kind__in=["adjust", "reverse"]),

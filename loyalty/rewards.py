@@ -1,15 +1,17 @@
 """The catalogue, and redeeming from it: reserved, then confirmed and fulfilled, or cancelled."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from loyalty import ledger, pools
 from loyalty.ledger import KeyReused, posting
-from loyalty.models import Redemption, Reward
-from members.models import Member
+from loyalty.models import Entry, Redemption, Reward
+from loyalty.programme import settings_now
+from members.models import Member, Purchase
 from staff import audit
 from staff.models import User
 
@@ -34,6 +36,14 @@ class PriceChanged(RedemptionError):
 
 class OutOfStock(RedemptionError):
     """Nothing is left of the reward."""
+
+
+class NotTheirs(RedemptionError):
+    """A redemption cannot have paid for a purchase: another member's, cancelled, or paying for another one."""
+
+    def __init__(self, redemption_id: int) -> None:
+        self.redemption_id = redemption_id
+        super().__init__(f"redemption {redemption_id} does not pay for this purchase")
 
 
 class WrongState(RedemptionError):
@@ -113,7 +123,8 @@ def fulfil(redemption: Redemption, *, user: User | None) -> Redemption:
 def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
     """Give the points back to the lots they came from, and the reward back to its stock.
 
-    Not after it is fulfilled (:class:`WrongState`). Cancelling twice changes nothing.
+    What a refund has given back of them already is not given twice. Not after it is fulfilled
+    (:class:`WrongState`). Cancelling twice changes nothing.
     """
     paid = list(redemption.entries.filter(reverses__isnull=True).order_by("member_id"))
     for entry in paid:
@@ -128,10 +139,43 @@ def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
             return redemption
         raise WrongState(redemption)
     for entry in paid:
-        ledger.reverse(entry, explanation=_explanation(redemption), occurred_at=now)
+        _give_back(entry, redemption, now)
     Reward.objects.filter(pk=redemption.reward_id, stock__isnull=False).update(stock=F("stock") + 1)
     audit.record(user, "redemption.cancel", redemption, detail={"points": redemption.points})
     return redemption
+
+
+def payers(redemption_ids: Iterable[int]) -> set[int]:
+    """The members who paid for these redemptions."""
+    paid = Entry.objects.filter(redemption__in=list(redemption_ids), reverses__isnull=True)
+    return set(paid.values_list("member_id", flat=True))
+
+
+def pays(redemption_ids: Iterable[int], purchase: Purchase) -> None:
+    """Note that these redemptions paid a part of a purchase, so that its refund gives their points back.
+
+    Raises :class:`NotTheirs` where one is another member's, is cancelled, or pays for another purchase.
+    """
+    for pk in sorted(set(redemption_ids)):
+        theirs = Redemption.objects.filter(pk=pk, member_id=purchase.member_id).exclude(state=State.CANCELLED)
+        if not theirs.filter(Q(purchase=None) | Q(purchase=purchase)).update(purchase=purchase):
+            raise NotTheirs(pk)
+
+
+def _give_back(entry: Entry, redemption: Redemption, now: datetime) -> None:
+    """What is left to give back of what one member paid: all of it by a reversal, a rest by a part."""
+    before = ledger.returned(entry)
+    if not before:
+        ledger.reverse(entry, explanation=_explanation(redemption), occurred_at=now)
+    elif rest := -entry.points - before:
+        ledger.give_back(
+            entry,
+            points=rest,
+            key=f"cancel:{entry.pk}",
+            occurred_at=now,
+            explanation=_explanation(redemption),
+            grace_until=now + timedelta(days=settings_now().grace_days),
+        )
 
 
 def _same(redemption: Redemption, member_id: int, reward_id: int) -> Redemption:

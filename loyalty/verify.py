@@ -80,7 +80,7 @@ _CHECKS: Final = (
                    ON drawn.lot_id = lot.id
              WHERE lot.remaining <> lot.points - coalesce(drawn.points, 0) OR lot.remaining < 0
                 OR lot.member_id <> entry.member_id OR lot.points > entry.points
-                OR (lot.points <> entry.points AND entry.kind <> 'reverse')""",
+                OR (lot.points <> entry.points AND entry.kind NOT IN ('reverse', 'return'))""",
     ),
     Check(
         key="draws",
@@ -140,6 +140,38 @@ _CHECKS: Final = (
                 OR reversed.qualifying <> -reversal.qualifying
                 OR reversed.member_id <> reversal.member_id OR reversed.kind IN ('reverse', 'transfer')
                 OR reversal.kind <> 'reverse'""",
+    ),
+    Check(
+        key="returns",
+        invariant=6,
+        name=_("No redemption gave back more than it took"),
+        sql="""
+            SELECT spent.id AS entry, spent.member_id, spent.points, given.points AS given_back
+              FROM (SELECT part.award_id, sum(part.points) AS points FROM loyalty_entry part
+                      LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = part.id
+                     WHERE part.kind = 'return' AND reversal.id IS NULL GROUP BY part.award_id) given
+              LEFT JOIN loyalty_entry spent ON spent.id = given.award_id
+             WHERE spent.id IS NULL OR spent.kind <> 'redeem' OR spent.points + given.points > 0""",
+    ),
+    Check(
+        key="refunds",
+        invariant=6,
+        name=_("Each purchase notes what its refunds come to, and no refund gives back more than there was"),
+        sql="""
+            SELECT purchase.id AS purchase, purchase.member_id, purchase.amount, purchase.refunded_value,
+                   given.amount AS refunded, given.value
+              FROM (SELECT purchase_id, sum(amount) AS amount, sum(value) AS value FROM members_refund
+                     WHERE state = 'applied' GROUP BY purchase_id) given
+              FULL JOIN (SELECT * FROM members_purchase WHERE refunded_value > 0) purchase
+                   ON purchase.id = given.purchase_id
+             WHERE coalesce(given.value, 0) <> coalesce(purchase.refunded_value, 0)
+                OR given.amount > purchase.amount
+            UNION ALL
+            SELECT line.purchase_id, NULL, line.amount, line.value, part.amount, part.value
+              FROM members_purchaseline line
+              JOIN (SELECT line_id, sum(amount) AS amount, sum(value) AS value, sum(quantity) AS quantity
+                      FROM members_refundline GROUP BY line_id) part ON part.line_id = line.id
+             WHERE part.amount > line.amount OR part.value > line.value OR part.quantity > line.quantity""",
     ),
     Check(
         key="clawbacks",
@@ -217,12 +249,19 @@ _CHECKS: Final = (
               FROM loyalty_redemption redemption
               LEFT JOIN (
                   SELECT entry.redemption_id, count(*) AS number, sum(entry.points) AS points,
-                         count(DISTINCT entry.member_id) AS payers, count(reversal.id) AS given_back
+                         count(DISTINCT entry.member_id) AS payers, count(reversal.id) AS given_back,
+                         count(*) FILTER (WHERE reversal.id IS NOT NULL OR returned.points = -entry.points) AS settled
                     FROM loyalty_entry entry LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = entry.id
+                    LEFT JOIN LATERAL (
+                        SELECT sum(part.points) AS points FROM loyalty_entry part
+                         WHERE part.award_id = entry.id AND part.kind = 'return'
+                           AND NOT EXISTS (SELECT FROM loyalty_entry taken WHERE taken.reverses_id = part.id)
+                        ) returned ON true
                    WHERE entry.redemption_id IS NOT NULL AND entry.reverses_id IS NULL
                    GROUP BY entry.redemption_id) taken ON taken.redemption_id = redemption.id
              WHERE taken.number IS NULL OR taken.number <> taken.payers OR taken.points <> -redemption.points
-                OR taken.given_back <> CASE redemption.state WHEN 'cancelled' THEN taken.number ELSE 0 END""",
+                OR CASE redemption.state WHEN 'cancelled' THEN taken.settled <> taken.number
+                                         ELSE taken.given_back <> 0 END""",
     ),
     Check(
         key="standings",

@@ -46,7 +46,7 @@ def title(entry: Entry) -> str:
         name = _("Points expired")
     elif entry.kind == Entry.Kind.ADJUST and "reason" in told:
         name = _told_reason(told)
-    elif entry.kind in (Entry.Kind.REVERSE, Entry.Kind.CLAWBACK):
+    elif entry.kind in (Entry.Kind.REVERSE, Entry.Kind.CLAWBACK, Entry.Kind.RETURN):
         name = _reversal_title(told)
     elif entry.kind == Entry.Kind.TRANSFER:
         name = _transfer_title(told, entry.points)

@@ -192,6 +192,10 @@ class PurchaseKind(ImportKind):
             ) from refusal
         caps.give_back(cursor, "loyalty_batch")
         tiers.rewind(cursor, "loyalty_bought")
+        cursor.execute(
+            "UPDATE loyalty_redemption SET purchase_id = NULL"
+            " WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)"
+        )
         cursor.execute("DELETE FROM members_purchaseline WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)")
         cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")
         removed = cursor.rowcount

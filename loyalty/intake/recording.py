@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from loyalty import ledger, rules, tiers
+from loyalty import ledger, rewards, rules, tiers
 from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_one
 from loyalty.intake.lines import LineInput, settle, to_cents
@@ -63,12 +63,15 @@ def record_purchase(
     lines: Sequence[LineInput] = (),
     discount: Decimal = Decimal(0),
     charges: Decimal = Decimal(0),
+    redemptions: Sequence[int] = (),
 ) -> Recorded:
     """Take one purchase in: it earns by the rules in force then and the tier that the member had just before it.
 
     ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
     needed for any other (:class:`RateMissing`). ``lines``, less the ``discount`` on all of them and with
-    the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`). A
+    the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`).
+    ``redemptions`` are the ids of those whose points paid a part of it
+    (:class:`~loyalty.rewards.NotTheirs`). A
     time more than a day ahead is refused (:class:`LiesInTheFuture`). The same key with the same content
     returns what was recorded first; with other content it raises :class:`PurchaseDiffers`.
     """
@@ -81,7 +84,9 @@ def record_purchase(
         rate = Decimal(1)
     value = to_cents(amount * rate)
     settled = settle(lines, amount=amount, value=value, discount=discount, charges=charges)
-    posting.lock(member_id)
+    # A refund that waits for this purchase gives points back to those who paid for these.
+    for payer in sorted({member_id} | (rewards.payers(redemptions) if redemptions else set())):
+        posting.lock(payer)
     purchase, is_new = Purchase.objects.get_or_create(
         key=key,
         defaults={
@@ -100,6 +105,8 @@ def record_purchase(
     if not is_new:
         return _recorded_before(purchase, (member_id, purchased_at, amount, currency), settled)
     _write_lines(purchase, settled)
+    if redemptions:
+        rewards.pays(redemptions, purchase)
     now = timezone.now()
     with connection.cursor() as cursor:
         look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})

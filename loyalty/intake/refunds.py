@@ -6,8 +6,9 @@ amount otherwise. No rule and no tier of today has a say in it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from django.db import connection, transaction
@@ -26,7 +27,7 @@ from loyalty.intake.returning import (
     points_until,
 )
 from loyalty.ledger import posting
-from loyalty.models import Entry
+from loyalty.models import Entry, Redemption
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine, Refund, RefundLine
 from staff.models import User
@@ -59,7 +60,7 @@ class RecordedRefund:
     @property
     def debt(self) -> int:
         """How much of what was taken back the member owes now, because it was spent."""
-        return sum(entry.debt for entry in self.entries)
+        return sum(entry.debt for entry in self.entries if entry.points < 0)
 
 
 @transaction.atomic
@@ -226,10 +227,13 @@ def _write(refund: Refund, purchase: Purchase, allocation: Allocation) -> None:
 
 
 def _take_back(refund: Refund, purchase: Purchase, before: Standing, after: Standing) -> list[Entry]:
-    """Take from each award of the purchase what this refund adds to what is given back of its cause."""
+    """Give back what was spent on the purchase, and take from each award what this refund adds to its cause's return.
+
+    Points come back first, so that they can pay for what is taken.
+    """
+    entries = _give_back(refund, purchase, before.share, after.share)
     policy = ledger.Policy(programme.settings_now().clawback_policy)
     awards = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN, reversed_by__isnull=True)
-    entries = []
     for award in awards.order_by("seq"):
         was, becomes = before.share_of(award.explanation), after.share_of(award.explanation)
         points = points_until(award.points, becomes) - points_until(award.points, was)
@@ -250,6 +254,26 @@ def _take_back(refund: Refund, purchase: Purchase, before: Standing, after: Stan
     return entries
 
 
+def _give_back(refund: Refund, purchase: Purchase, was: Fraction, becomes: Fraction) -> list[Entry]:
+    """Give back the share of the points that redemptions spent on the purchase."""
+    spent = Entry.objects.filter(redemption__purchase=purchase, kind=Entry.Kind.REDEEM, reversed_by__isnull=True)
+    spent = spent.exclude(redemption__state=Redemption.State.CANCELLED)
+    entries = []
+    for spend in spent.order_by("member_id", "seq"):
+        points = points_until(-spend.points, becomes) - points_until(-spend.points, was)
+        if points:
+            entry = ledger.give_back(
+                spend,
+                points=points,
+                key=f"refund:{refund.pk}.{refund.attempt}:{spend.pk}",
+                occurred_at=refund.refunded_at,
+                explanation=_explanation(refund, purchase, spend),
+                grace_until=timezone.now() + timedelta(days=programme.settings_now().grace_days),
+            )
+            entries.append(entry)
+    return entries
+
+
 def _explanation(refund: Refund, purchase: Purchase, award: Entry) -> dict[str, Any]:
     """All that is needed to say why in words, from the entry alone."""
     return {
@@ -259,7 +283,7 @@ def _explanation(refund: Refund, purchase: Purchase, award: Entry) -> dict[str, 
         "amount": f"{refund.amount:.2f}",
         "of_amount": f"{purchase.amount:.2f}",
         "currency": purchase.currency,
-        "of": award.points,
+        "of": abs(award.points),
         "rule": award.explanation.get("rule", ""),
     }
 
@@ -287,7 +311,7 @@ def _lock(purchase_key: str) -> Purchase | None:
     while True:
         purchase = Purchase.objects.filter(key=purchase_key).first()
         if purchase is not None:
-            posting.lock(purchase.member_id)
+            _lock_payers(purchase)
             # Read again under the lock: an undo may have removed it meanwhile.
             if locked := Purchase.objects.filter(pk=purchase.pk).first():
                 return locked
@@ -297,6 +321,13 @@ def _lock(purchase_key: str) -> Purchase | None:
             # It may just have come, and is then looked for once more.
             hold([purchase_key])
             is_held = True
+
+
+def _lock_payers(purchase: Purchase) -> None:
+    """Lock the accounts that a refund may move: the member's, and those of who paid with points, in member order."""
+    spent = Entry.objects.filter(redemption__purchase=purchase, reverses__isnull=True)
+    for member_id in sorted({purchase.member_id, *spent.values_list("member_id", flat=True)}):
+        posting.lock(member_id)
 
 
 def _request(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str) -> dict[str, Any]:

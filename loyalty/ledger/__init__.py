@@ -16,6 +16,7 @@ from loyalty.ledger.errors import (
 )
 from loyalty.ledger.expiry import expire_due
 from loyalty.ledger.posting import available, available_to, award, debt_of, spend
+from loyalty.ledger.returning import give_back, returned
 from loyalty.ledger.schedule import prolong, release
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
 from loyalty.ledger.taking import claw_back, reverse
@@ -43,11 +44,13 @@ __all__ = [
     "claw_back",
     "debt_of",
     "expire_due",
+    "give_back",
     "post_awards",
     "post_spends",
     "preview_batch",
     "prolong",
     "release",
+    "returned",
     "reverse",
     "spend",
     "transfer",

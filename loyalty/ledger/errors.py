@@ -31,7 +31,7 @@ class AlreadyReversed(LedgerError):
 
 
 class MoreThanAwarded(LedgerError):
-    """All clawbacks of an award together would take more than it gave."""
+    """All parts together would take more back than an award gave, or give more back than was taken."""
 
     def __init__(self, award_id: int) -> None:
         self.award_id = award_id
