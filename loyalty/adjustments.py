@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import ledger, limits, words
+from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import InsufficientPoints, KeyReused, posting
 from loyalty.models import AdjustReason, Entry
 from loyalty.months import add_months
@@ -220,7 +220,7 @@ def _post(wish: Adjustment, reason: AdjustReason, *, key: str, by: str, approved
             kind=Entry.Kind.ADJUST,
         )
     months = settings_now().adjust_expires_after_months
-    return ledger.award(
+    entry = ledger.award(
         member_id=wish.member_id,
         points=wish.points,
         qualifying=wish.points if reason.qualifies else 0,
@@ -230,6 +230,9 @@ def _post(wish: Adjustment, reason: AdjustReason, *, key: str, by: str, approved
         expires_at=add_months(at, months) if months else None,
         kind=Entry.Kind.ADJUST,
     )
+    if entry.qualifying:
+        tiers.look_again([wish.member_id])
+    return entry
 
 
 def _carry_out(approval: Approval) -> None:

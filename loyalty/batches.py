@@ -5,7 +5,6 @@ and then done as a job in chunks of members; a job that is killed goes on where 
 back with the import, on its own page.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +12,6 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -160,8 +158,7 @@ def _undo_chunk(batch: Batch, size: int | None, explanation: dict[str, Any], pol
                 _("%(count)d members have spent points of this batch. Nothing was taken back.")
                 % {"count": refusal.members}
             ) from refusal
-        with suppress(tiers.NoTiers):
-            tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
+        tiers.look_again(members)
     return undone, len(members)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import ledger, limits, words
+from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible, posting
 from loyalty.models import Entry, Lot, Policy
 from loyalty.programme import settings_now
@@ -130,6 +130,8 @@ def _post(entry: Entry, *, comment: str, user: User | None, by: str, approved_by
         policy=Policy(told.clawback_policy),
         grace_until=now + timedelta(days=told.grace_days),
     )
+    if reversal.qualifying:
+        tiers.look_again([entry.member_id])
     detail = {"member": entry.member.number, "points": reversal.points, "comment": comment}
     audit.record(user, "points.reverse", entry.member, detail=detail)
     return reversal

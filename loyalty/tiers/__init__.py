@@ -10,7 +10,7 @@ from loyalty.tiers.ladder import Ladder, NoTiers, Rung, ladder
 from loyalty.tiers.preview import Move, preview_moves
 from loyalty.tiers.progress import Progress, progress
 from loyalty.tiers.recalculation import recalculate
-from loyalty.tiers.standing import Look, evaluate, forget, rewind
+from loyalty.tiers.standing import Look, evaluate, forget, look_again, rewind
 
 __all__ = [
     "Ladder",
@@ -22,6 +22,7 @@ __all__ = [
     "evaluate",
     "forget",
     "ladder",
+    "look_again",
     "preview_moves",
     "progress",
     "recalculate",

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
 
 from loyalty.tier_models import Measure
 from loyalty.tiers import counting, history, windows
 from loyalty.tiers.counting import Looked
-from loyalty.tiers.ladder import Ladder, Rung
+from loyalty.tiers.ladder import Ladder, NoTiers, Rung, ladder
 from loyalty.tiers.walk import NOTHING_AHEAD, Ahead, Fact, State, Walk, ahead, told
 from loyalty.tiers.windows import INSTANT
 
@@ -215,6 +217,19 @@ def evaluate(
     if not members:
         return 0
     return Look(cursor, members, ladder=ladder, now=now, since=since, afresh=afresh).settle()
+
+
+def look_again(members: Sequence[int]) -> int:
+    """Find out where these members stand now, whose accounts are locked; returns the number of moves.
+
+    Nothing where the programme has no tiers.
+    """
+    try:
+        steps = ladder()
+    except NoTiers:
+        return 0
+    with connection.cursor() as cursor:
+        return evaluate(cursor, members, ladder=steps, now=timezone.now())
 
 
 def rewind(cursor: CursorWrapper, purchases: str) -> None:

@@ -9,9 +9,20 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from loyalty import adjustments, ledger, limits, reversals, rewards, verify
+from loyalty import adjustments, ledger, limits, programme, reversals, rewards, tiers, verify
 from loyalty.adjustments import Adjustment
-from loyalty.models import AdjustDay, AdjustReason, Entry, Lot, Policy, ProgrammeSettings, Reward
+from loyalty.models import (
+    AdjustDay,
+    AdjustReason,
+    Entry,
+    Lot,
+    Policy,
+    ProgrammeSettings,
+    Reward,
+    Tier,
+    TierScheme,
+    TierThreshold,
+)
 from loyalty.programme import settings_now
 from members.models import Member
 from staff import approvals
@@ -359,3 +370,16 @@ def test_settings_are_changed_audited_and_their_history_shown() -> None:
     client.post(reverse("loyalty:adjust-reason", args=[reason.pk]), data)
     reason.refresh_from_db()
     assert (reason.name, reason.active) == ("Kindness", False)
+
+
+def test_missing_points_that_service_gives_reach_a_tier_at_once_and_taking_them_back_loses_it() -> None:
+    programme.ensure_defaults()
+    TierScheme.objects.update_or_create(pk=1, defaults={"measures": ["points"]})
+    silver = Tier.objects.get(key="silver")
+    TierThreshold.objects.update_or_create(tier=silver, measure="points", defaults={"value": 400})
+    member = make_member()
+    entry = adjust(member, 500, reason="missing-points")
+    assert tiers.progress(member.pk, timezone.now()).tier == silver
+    reverse_entry(entry)
+    assert tiers.progress(member.pk, timezone.now()).tier.key == "bronze"
+    assert broken() == []
