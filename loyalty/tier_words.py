@@ -120,6 +120,7 @@ def _pattern(cause: str, has_receipt: bool) -> str:
         "points": _("points earned made it %(value)s %(window)s; %(threshold)s are needed"),
         "referral": _("a referral made it %(value)s %(window)s; %(threshold)s are needed"),
         "window": _("what was done before counts no longer: %(value)s %(window)s are left, %(threshold)s are needed"),
+        "scheme": _("under the scheme saved then: %(value)s %(window)s; the threshold is %(threshold)s"),
         "validity": _("its validity ended with %(value)s %(window)s; %(threshold)s are needed"),
         "grace": _("the days of grace ended with %(value)s %(window)s; %(threshold)s are needed"),
     }

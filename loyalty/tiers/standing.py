@@ -36,6 +36,7 @@ class Row:
     next_at: datetime | None
     has_grants: bool
     has_history: bool
+    scheme_at: datetime | None
 
 
 class Look:
@@ -52,10 +53,10 @@ class Look:
         afresh: bool = False,
         everybody: bool = False,
     ) -> None:
-        self._cursor, self._ladder, self._now = cursor, ladder, now
+        self._cursor, self._ladder, self._now, self._afresh = cursor, ladder, now, afresh
         self._rows = {row.member_id: row for row in _rows(cursor, members, since or {})}
         self._starts = {
-            row.member_id: self._start(row, (since or {}).get(row.member_id), afresh) for row in self._rows.values()
+            row.member_id: self._start(row, (since or {}).get(row.member_id)) for row in self._rows.values()
         }
         self._quiet = self._find_quiet() if len(self._rows) > 1 and not everybody else {}
         self._walks = self._make_walks()
@@ -85,7 +86,7 @@ class Look:
             if walk is None:
                 written.append(self._line(row, (0, State(), row.since or row.joined_at), self._quiet[member_id]))
                 continue
-            walk.look(self._now)
+            walk.look(self._now, why="scheme" if self._afresh else "recalculated")
             since = self._since(row, walk)
             if walk.moves or row.has_history:
                 found.append(history.Told(member_id, self._starts[member_id], row.has_history, tuple(walk.moves)))
@@ -99,14 +100,16 @@ class Look:
         """The walks by member, not yet come to this moment: of those who can move, or of everybody."""
         return self._walks
 
-    def _start(self, row: Row, since: datetime | None, afresh: bool) -> datetime | None:
+    def _start(self, row: Row, since: datetime | None) -> datetime | None:
         if row.evaluated_at is None:
             return None
-        if afresh:
+        if self._afresh:
             return self._now - INSTANT
         if since is None:
             return row.evaluated_at
-        return min(row.evaluated_at, max(since, self._ladder.scheme.in_force_since or since) - INSTANT)
+        start = min(row.evaluated_at, since - INSTANT)
+        # What was decided when a new scheme came into force stands, and nothing before it is judged by the scheme.
+        return max([start, *filter(None, (self._ladder.scheme.in_force_since, row.scheme_at))])
 
     def _find_quiet(self) -> dict[int, list[int]]:
         """Members of the lowest tier who cannot have reached another, with what counts for them now."""
@@ -267,7 +270,10 @@ SELECT member.id AS member_id, member.joined_at, standing.tier_id, standing.earn
        EXISTS (SELECT FROM loyalty_tierchange change
                 WHERE change.member_id = member.id
                   AND change.changed_at >= least(standing.evaluated_at + interval '1 microsecond', looked.since)
-              ) AS has_history
+              ) AS has_history,
+       (SELECT max(change.changed_at) FROM loyalty_tierchange change
+         WHERE change.member_id = looked.member_id AND change.changed_at <= standing.evaluated_at
+           AND change.changed_at >= looked.since AND change.evidence->>'cause' = 'scheme') AS scheme_at
   FROM unnest(%(members)s::bigint[], %(since)s::timestamptz[]) AS looked(member_id, since)
   JOIN members_member member ON member.id = looked.member_id
   LEFT JOIN loyalty_tierstanding standing ON standing.member_id = looked.member_id

@@ -118,6 +118,7 @@ class Walk:
         self.at = start or EVER
         self.values = Values(ladder)
         self.moves: list[Move] = []
+        self._why = "recalculated"
         # What counted when a tier was lost last.
         self.fell_with: Sequence[int] = ()
         # Where the place changed, and the place there before what was gained at that very moment.
@@ -136,9 +137,10 @@ class Walk:
             self._live(moment)
         self.at = max(self.at, until)
 
-    def look(self, now: datetime) -> None:
+    def look(self, now: datetime, *, why: str = "recalculated") -> None:
         """Come to this moment and judge by the scheme as it is now, whether or not anything happened."""
         self.advance(now)
+        self._why = why
         self._judge(now, [], ())
 
     def before(self, at: datetime) -> int:
@@ -280,14 +282,14 @@ class Walk:
             if was > old.place:
                 return "grant_ended"
         if self.place > was:
-            return next((fact.cause for fact in gained if fact.net > 0), "recalculated")
+            return next((fact.cause for fact in gained if fact.net > 0), self._why)
         reasons = {
             "grace": old.grace_until is not None and moment >= old.grace_until,
             "refund": any(fact.net < 0 for fact in gained),
             "validity": old.valid_until is not None and moment == old.valid_until,
             "window": bool(left),
         }
-        return next((reason for reason, holds in reasons.items() if holds), "recalculated")
+        return next((reason for reason, holds in reasons.items() if holds), self._why)
 
     def _evidence(self, cause: str, was: int, gained: Sequence[Fact], moment: datetime) -> dict[str, Any]:
         measures = self.ladder.measures

@@ -95,7 +95,7 @@ def test_new_thresholds_move_members_now_and_not_in_the_past() -> None:
     TierThreshold.objects.filter(tier__key="silver").update(value=1_500)
     now = START + timedelta(days=30)
     assert recalculate_all(now, everyone=True)["moves"] == 1
-    assert history(up) == [("silver", now, "recalculated")]
+    assert history(up) == [("silver", now, "scheme")]
     assert [key for key, _at, _cause in history(down)] == ["silver"]
 
 
