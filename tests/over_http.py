@@ -8,7 +8,32 @@ from http.client import HTTPConnection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from django.test import Client
+
+from staff import api_keys
+from staff.permissions import Scope
+
 T = TypeVar("T")
+
+
+def bearer(*scopes: str) -> str:
+    return f"Bearer {api_keys.create(name='Till', scopes=scopes or Scope.values, user=None)[1]}"
+
+
+class Till:
+    """A machine that numbers its requests."""
+
+    def __init__(self, *scopes: str) -> None:
+        self.client = Client(headers={"Authorization": bearer(*scopes)})
+        self.sent = 0
+
+    def post(self, path: str, body: Any, key: str = "") -> Any:
+        self.sent += 1
+        headers = {"Idempotency-Key": key or f"request-{self.sent}"}
+        return self.client.post(f"/api/v1/{path}/", body, "application/json", headers=headers)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(f"/api/v1/{path}", query)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,26 @@
 """The REST API of what the programme promises."""
 
+from loyalty.api.adjustments import AdjustmentsView
 from loyalty.api.points import BalanceView, EntriesView, LotsView
 from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView
+from loyalty.api.quotes import QuotesView
+from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
 from loyalty.api.tiers import StandingView, TiersView
 
 __all__ = [
+    "AdjustmentsView",
     "BalanceView",
+    "CancelView",
+    "ConfirmView",
     "EntriesView",
     "LotsView",
     "PurchaseBatchView",
     "PurchaseView",
     "PurchasesView",
+    "QuotesView",
+    "RedemptionView",
+    "RedemptionsView",
+    "RewardsView",
     "StandingView",
     "TiersView",
 ]

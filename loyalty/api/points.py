@@ -139,7 +139,7 @@ class EntriesView(ApiView):
     def get(self, request: Request, number: str) -> Response:
         """List every movement of a member's points, the newest first, each with why it is there."""
         asked = told(PageQuery, request.query_params)
-        return Pages(request, asked).of(Entry.objects.filter(member=member_of(number)), _entries)
+        return Pages(request, asked).of(Entry.objects.filter(member=member_of(number)), entries_told)
 
 
 def _lots(now: datetime, lots: Sequence[Lot]) -> Sequence[Any]:
@@ -158,7 +158,8 @@ def _state(lot: Lot, now: datetime) -> str:
     return "usable" if lot.activates_at <= now else "pending"
 
 
-def _entries(entries: Sequence[Entry]) -> Sequence[Any]:
+def entries_told(entries: Sequence[Entry]) -> Sequence[Any]:
+    """The entries with why they are there; the tiers' names are read once for all of them."""
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     return [_entry(entry, tiers) for entry in entries]
 

@@ -44,19 +44,11 @@ class Line(Input):
     amount = Amount()
 
 
-class PurchaseInput(Input):
-    """What a member bought at one time."""
+class Basket(Input):
+    """What a member buys at one time."""
 
     member = MemberName()
-    receipt = Text(
-        longest=120,
-        shortest=1,
-        pattern=NAME,
-        required=False,
-        help_text="Its own number, the same in an import. Without one, the request's key stands for it.",
-    )
-    purchased_at = Moment()
-    amount = Amount(help_text="What was paid.")
+    amount = Amount(help_text="What is paid.")
     currency = Text(longest=3, pattern=CURRENCY, required=False, help_text="Without it, the programme's.")
     rate = Digits(whole=9, decimals=8, required=False, help_text="Programme currency per unit of another.")
     channel = Text(longest=32, default="")
@@ -65,6 +57,19 @@ class PurchaseInput(Input):
     lines = Items(child=Line(), most=200, least=0, default=list)
     discount = Amount(default=Decimal(0), help_text="On the whole purchase, to be shared by its lines.")
     charges = Amount(default=Decimal(0), help_text="What stands on no line, like delivery.")
+
+
+class PurchaseInput(Basket):
+    """What a member bought at one time."""
+
+    receipt = Text(
+        longest=120,
+        shortest=1,
+        pattern=NAME,
+        required=False,
+        help_text="Its own number, the same in an import. Without one, the request's key stands for it.",
+    )
+    purchased_at = Moment()
 
 
 class PurchaseBatch(Input):
@@ -218,10 +223,20 @@ def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     return answer
 
 
+def check_size(basket: Mapping[str, Any]) -> None:
+    """Refuse what no column holds."""
+    if basket["amount"] * basket.get("rate", 1) >= LARGEST_VALUE:
+        raise Problem(422, "too-large", _("This is too large."), "amount")
+
+
+def lines_of(basket: Mapping[str, Any]) -> list[LineInput]:
+    """The lines of a basket, for intake."""
+    return [LineInput(**line) for line in basket["lines"]]
+
+
 def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> tuple[Purchase, bool]:
     """Write one purchase, and say whether it is new."""
-    if item["amount"] * item.get("rate", 1) >= LARGEST_VALUE:
-        raise Problem(422, "too-large", _("This is too large."), "amount")
+    check_size(item)
     told = {name: value for name, value in item.items() if name not in {"member", "receipt", "lines"}}
     receipt = item.get("receipt", "")
     with refusing(time="purchased_at", key="receipt"):
@@ -229,7 +244,7 @@ def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> tuple[Purc
             member_id=member_id,
             key=receipt or own_key,
             receipt=receipt,
-            lines=[LineInput(**line) for line in item["lines"]],
+            lines=lines_of(item),
             **told,
         )
     return recorded.purchase, recorded.is_new

@@ -67,9 +67,7 @@ ALL_URLS = sorted(set(urls(get_resolver().url_patterns)))
 def roles_that_may(needs: Permission | Scope | None) -> set[str]:
     if needs is None:
         return set(Role.values)
-    permission = SCOPE_PERMISSIONS.get(needs) if isinstance(needs, Scope) else needs
-    if permission is None:
-        return set()
+    permission = SCOPE_PERMISSIONS[needs] if isinstance(needs, Scope) else needs
     return {LETTERS[letter] for letter in EXPECTED[permission]}
 
 

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.live_server_helper import LiveServer
 
 from loyalty import ledger, programme
 from loyalty.models import Account, Entry
 from members.models import Member, Purchase
-from staff import api_keys
 from staff.permissions import Scope
 from tests.factories import make_member
-from tests.over_http import all_at_once, post
+from tests.over_http import Till, all_at_once, bearer, post
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 BOUGHT = "2026-05-30T18:20:00+08:00"
@@ -29,26 +27,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _programme() -> None:
     programme.ensure_defaults()
-
-
-def bearer(*scopes: str) -> str:
-    return f"Bearer {api_keys.create(name='Till', scopes=scopes or Scope.values, user=None)[1]}"
-
-
-class Till:
-    """A machine that numbers its requests."""
-
-    def __init__(self, *scopes: str) -> None:
-        self.client = Client(headers={"Authorization": bearer(*scopes)})
-        self.sent = 0
-
-    def post(self, path: str, body: Any, key: str = "") -> Any:
-        self.sent += 1
-        headers = {"Idempotency-Key": key or f"request-{self.sent}"}
-        return self.client.post(f"/api/v1/{path}/", body, "application/json", headers=headers)
-
-    def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(f"/api/v1/{path}", query)
 
 
 def sale(member: Member, receipt: str = "R-1", amount: str = "128.50", **fields: Any) -> dict[str, Any]:

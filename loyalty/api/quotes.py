@@ -1,0 +1,87 @@
+"""What a basket would earn, and why."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from loyalty import words
+from loyalty.api.purchases import Basket, check_size, lines_of
+from loyalty.api.refusals import refusing
+from loyalty.intake.quoting import quote
+from loyalty.models import Tier
+from members.api.naming import member_of
+from staff.api import ApiView
+from staff.api_input import Moment, told
+from staff.idempotency import once
+from staff.permissions import Scope
+
+
+class QuoteInput(Basket):
+    """A basket that is not paid yet."""
+
+    purchased_at = Moment(required=False, help_text="Without it, now.")
+
+
+class Earning(serializers.Serializer[Any]):
+    """What one rule would give, and why, in the language of the request."""
+
+    points = serializers.IntegerField()
+    qualifying = serializers.IntegerField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    details = serializers.ListField(child=serializers.CharField())
+
+
+class QuoteAnswer(serializers.Serializer[Any]):
+    """What the basket would earn now; nothing is promised or written."""
+
+    member = serializers.CharField()
+    value = serializers.DecimalField(max_digits=None, decimal_places=2, help_text="In the programme's currency.")
+    points = serializers.IntegerField()
+    earnings = Earning(many=True)
+
+
+class QuotesView(ApiView):
+    """Quotes."""
+
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.QUOTES_READ}
+
+    @extend_schema(operation_id="create_quote", request=QuoteInput, responses={200: QuoteAnswer})
+    def post(self, request: Request) -> HttpResponse:
+        """Say what a basket would earn for a member, and why. Nothing is written."""
+        given = told(QuoteInput, request.data)
+        return once(request, lambda: _quote(given))
+
+
+def _quote(given: dict[str, Any]) -> Response:
+    check_size(given)
+    member = member_of(given["member"], "member")
+    basket = {name: value for name, value in given.items() if name not in {"member", "lines", "purchased_at"}}
+    with refusing(time="purchased_at"):
+        recorded = quote(
+            member_id=member.pk,
+            at=given.get("purchased_at") or timezone.now(),
+            lines=lines_of(given),
+            **basket,
+        )
+    tiers = {tier.key: tier for tier in Tier.objects.all()}
+    earnings = [
+        {
+            "points": entry.points,
+            "qualifying": entry.qualifying,
+            "expires_at": entry.lot.expires_at,
+            "details": words.details(entry, tiers),
+        }
+        for entry in recorded.entries
+    ]
+    answer = {
+        "member": member.number,
+        "value": recorded.purchase.value,
+        "points": recorded.points,
+        "earnings": earnings,
+    }
+    return Response(QuoteAnswer(answer).data)
