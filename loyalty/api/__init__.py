@@ -1,9 +1,11 @@
 """The REST API of what the programme promises."""
 
 from loyalty.api.adjustments import AdjustmentsView
+from loyalty.api.interactions import InteractionBatchView, InteractionsView
 from loyalty.api.points import BalanceView, EntriesView, LotsView
 from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView
 from loyalty.api.quotes import QuotesView
+from loyalty.api.refunds import RefundBatchView, RefundsView
 from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
 from loyalty.api.tiers import StandingView, TiersView
 
@@ -13,6 +15,8 @@ __all__ = [
     "CancelView",
     "ConfirmView",
     "EntriesView",
+    "InteractionBatchView",
+    "InteractionsView",
     "LotsView",
     "PurchaseBatchView",
     "PurchaseView",
@@ -20,6 +24,8 @@ __all__ = [
     "QuotesView",
     "RedemptionView",
     "RedemptionsView",
+    "RefundBatchView",
+    "RefundsView",
     "RewardsView",
     "StandingView",
     "TiersView",

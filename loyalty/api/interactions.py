@@ -16,7 +16,6 @@ from loyalty.intake import RecordedInteraction, record_interaction
 from loyalty.ledger.bulk import lock_members
 from members import references
 from members.api.naming import MemberName, member_of, unknown
-from members.models import Interaction
 from staff.api import ApiView
 from staff.api_input import NAME, Input, Items, Moment, Properties, Text, told
 from staff.idempotency import caller_of, key_of, once
@@ -46,16 +45,15 @@ class InteractionBatch(Input):
     interactions = Items(child=InteractionInput(), most=batches.MOST)
 
 
-class InteractionRow(serializers.ModelSerializer[Interaction]):
+class InteractionRow(serializers.Serializer[Any]):
     """An interaction, and what the member earned by it."""
 
+    key = serializers.CharField()
     member = serializers.CharField()
+    kind = serializers.CharField()
+    occurred_at = serializers.DateTimeField()
+    channel = serializers.CharField()
     points = serializers.IntegerField()
-
-    class Meta:
-        model = Interaction
-        fields = ("key", "member", "kind", "occurred_at", "channel", "points")
-        read_only_fields = fields
 
 
 class InteractionsView(ApiView):

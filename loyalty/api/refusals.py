@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from django.utils.translation import gettext as _
 
 from loyalty import ledger, tiers
-from loyalty.intake import LiesInTheFuture, PurchaseDiffers, RateMissing, WrongLines
+from loyalty.intake import LiesInTheFuture, RateMissing, RefundRefused, WrongLines
 from staff.problems import Problem
 
 
@@ -26,9 +26,8 @@ def refusing(*, time: str = "occurred_at", key: str = "key") -> Iterator[None]:
         raise Problem(422, "rate-missing", text, "rate") from error
     except WrongLines as error:
         raise _wrong_lines(error) from error
-    except PurchaseDiffers as error:
-        text = _("This purchase is already there with other content.")
-        raise Problem(409, "differs", text, key) from error
+    except RefundRefused as error:
+        raise _refund_refused(error) from error
     except tiers.NoTiers as error:
         raise Problem(409, "not-started", _("The programme has no tiers yet.")) from error
     except ledger.InsufficientPoints as error:
@@ -37,7 +36,7 @@ def refusing(*, time: str = "occurred_at", key: str = "key") -> Iterator[None]:
             422, "insufficient-points", text % {"needed": error.needed, "available": error.available}
         ) from error
     except ledger.KeyReused as error:
-        raise Problem(409, "differs", _("This was already done with other input."), key) from error
+        raise Problem(409, "differs", _("This is already there with other content."), key) from error
 
 
 def _wrong_lines(error: WrongLines) -> Problem:
@@ -52,3 +51,22 @@ def _wrong_lines(error: WrongLines) -> Problem:
     }
     field = error.field if error.line_no is None else f"lines.{error.line_no}.{error.field}"
     return Problem(422, f"lines-{error.reason.replace('_', '-')}", texts[error.reason], field)
+
+
+def _refund_refused(error: RefundRefused) -> Problem:
+    texts = {
+        "more_than_left": _("This is more than is left: %(left)s.") % {"left": error.left},
+        "nothing_left": _("Nothing is left to give back."),
+        "not_positive": _("This must be more than nothing."),
+        "no_lines": _("The purchase has no lines."),
+        "no_such_line": _("The purchase has no such line."),
+        "line_twice": _("This line is named twice."),
+        "less_than_lines": _("The amount is less than its lines: %(left)s.") % {"left": error.left},
+        "currency": _("This is not the currency of the purchase."),
+        "before_purchase": _("This lies before the purchase."),
+        "future": _("This lies in the future."),
+        "points_spent": _("The points of this purchase are spent."),
+    }
+    code = "future" if error.reason == "future" else f"refund-{error.reason.replace('_', '-')}"
+    field = error.field if error.line_no is None else f"lines.{error.line_no}.{error.field}"
+    return Problem(422, code, texts[error.reason], field)
