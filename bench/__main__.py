@@ -19,6 +19,7 @@ def main(sizes: tuple[int, int]) -> None:
     """Measure at both sizes and write the page."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
+    os.environ.setdefault("API_RATE", "1000000/min")
     os.environ.setdefault("STEADFAST_DATA", str(CHECKOUT / ".data" / "bench"))
     from config import embedded
 
@@ -37,13 +38,13 @@ def measure(size: int) -> list[Measurement]:
     from django.core.management import call_command
     from django.db import connection
 
-    from bench import delivery, importing, ledger, pages
+    from bench import delivery, importing, ledger, pages, programme
 
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
         call_command("seed", members=size, months=12, seed=1, verbosity=0)
         found = []
-        for suite in (ledger, importing, delivery, pages):
+        for suite in (ledger, programme, importing, delivery, pages):
             for measurement in suite.measure(size):
                 print(f"{size:>9,}  {measurement.name}: {measurement.ratio:.2f} × {measurement.floor_name}")
                 found.append(measurement)
