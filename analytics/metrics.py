@@ -164,7 +164,7 @@ METRICS: dict[str, Metric] = {
             name=gettext_lazy("Points liability"),
             definition=gettext_lazy(
                 "Points that members hold at the end of the month × what one point is reckoned to cost "
-                "(PROGRAMME_POINT_VALUE)."
+                "in the programme's settings."
             ),
             unit=Unit.MONEY,
             numerator=gettext_lazy("outstanding points"),

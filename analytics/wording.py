@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from analytics.metrics import METRICS, Good, Metric, Unit
 from analytics.periods import Query
 from analytics.readings import Figures, Reading
+from loyalty.programme import settings_now
 from staff.figures import MINUS, SYMBOLS, counts_in_ten_thousands, day, money, number, percent, signed
 
 NOTHING = "–"
@@ -125,7 +126,7 @@ def note(metric: Metric, figures: Figures) -> str:
     if metric.unit is Unit.MONEY and not total.denominator:
         return _("%(points)s points × %(value)s") % {
             "points": number(total.numerator or 0),
-            "value": money(settings.PROGRAMME_POINT_VALUE),
+            "value": money(settings_now().point_value),
         }
     if metric.unit is Unit.PERCENT:
         return _share_note(metric, total)

@@ -7,7 +7,6 @@ start with anything missing or unsafe (``config/production.py``).
 """
 
 import os
-from decimal import Decimal
 from pathlib import Path
 
 import environ
@@ -195,8 +194,6 @@ TIME_ZONE = env.str("PROGRAMME_TIME_ZONE", default="Asia/Shanghai")
 # Beat's nights are the programme's.
 CELERY_TIMEZONE = TIME_ZONE
 PROGRAMME_CURRENCY = env.str("PROGRAMME_CURRENCY", default="CNY")
-# What one outstanding point is reckoned to cost, in the programme's currency: the liability.
-PROGRAMME_POINT_VALUE = Decimal(env.str("PROGRAMME_POINT_VALUE", default="0.01"))
 PROGRAMME_PHONE_CODE = env.str("PROGRAMME_PHONE_CODE", default="86")
 USE_TZ = True
 

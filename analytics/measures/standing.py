@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
-from decimal import Decimal
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Max, Min, Sum
 
@@ -13,6 +11,7 @@ from analytics.models import PointsMonth
 from analytics.periods import Query, Span, month_end, month_text
 from analytics.readings import Figures, Reading, iso_day, share
 from loyalty.models import Tier
+from loyalty.programme import settings_now
 
 YEAR = timedelta(days=365)
 
@@ -91,7 +90,7 @@ def members_by_tier(query: Query) -> Figures:
 
 def points_liability(query: Query) -> Figures:
     """What the outstanding points are worth at the end of each month, in the programme's currency."""
-    value = Decimal(settings.PROGRAMME_POINT_VALUE)
+    value = settings_now().point_value
     moved = PointsMonth.objects.filter(month__lte=query.last).values("month").annotate(net=Sum("net"))
     net = {row["month"]: row["net"] for row in moved}
     outstanding = sum(points for month, points in net.items() if month < query.first)
