@@ -32,7 +32,8 @@ def outstanding(movements: Sequence[Movement]) -> Figure | None:
             }
         ],
         "layout": {
-            "xaxis": month_axis(months),
+            # In a narrow card.
+            "xaxis": month_axis(months) | ({"nticks": 4} if len(months) > 4 else {}),
             "yaxis": {"title": scale.name, "rangemode": "tozero"},
             "showlegend": False,
         },

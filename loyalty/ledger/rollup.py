@@ -3,8 +3,8 @@
 Sealed entries never change, so each block adds its sums once, in the transaction that seals it. What came
 after the last block is counted when it is asked for. ``manage.py verify`` recounts all of it.
 
-Months are those of the programme's zone. Where there are no sums in it yet, because it was changed, they are
-counted anew with the next block, and until then from the entries themselves.
+Months are those of the programme's zone. Where there are no sums in it yet, because it was changed, the next
+sealing counts them anew, and until then pages count the entries themselves.
 """
 
 from dataclasses import dataclass
@@ -64,11 +64,16 @@ def lot_months() -> list[LotMonth]:
         ]
 
 
+def is_there(cursor: CursorWrapper) -> bool:
+    """Whether there are sums in the programme's zone."""
+    cursor.execute("SELECT EXISTS (SELECT FROM loyalty_entrymonth WHERE zone = %s)", [settings.TIME_ZONE])
+    return bool(cursor.fetchone()[0])
+
+
 def add(cursor: CursorWrapper, after: int, up_to: int) -> None:
     """Add the entries of a block, those above the first id up to the second; all sealed ones in a new zone."""
     zone = settings.TIME_ZONE
-    cursor.execute("SELECT EXISTS (SELECT FROM loyalty_entrymonth WHERE zone = %s)", [zone])
-    if not cursor.fetchone()[0]:
+    if not is_there(cursor):
         cursor.execute("DELETE FROM loyalty_entrymonth")
         cursor.execute("DELETE FROM loyalty_lotmonth")
         after = 0

@@ -74,6 +74,7 @@ def seal() -> int:
 
     Call it outside a transaction: what is noted in one counts only once it is committed.
     """
+    _sum_anew()
     sealed = _seal_noted()
     _note()
     return sealed + _seal_noted()
@@ -117,6 +118,19 @@ def oldest_transaction(cursor: CursorWrapper) -> int:
     """The number below which every transaction of the server is over."""
     cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     return int(cursor.fetchone()[0])
+
+
+@transaction.atomic
+def _sum_anew() -> None:
+    """Count the sums of what is sealed again, where there are none in the programme's zone."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0] or rollup.is_there(cursor):
+            return
+        cursor.execute("SELECT max(last_entry) FROM loyalty_block")
+        [last_entry] = cursor.fetchone()
+        if last_entry:
+            rollup.add(cursor, last_entry, last_entry)
 
 
 def _seal_noted() -> int:

@@ -79,6 +79,8 @@ def test_another_zone_is_counted_anew(points: None, settings: Any) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     counted = rollup.entry_months(), rollup.lot_months()
     assert sum(row.points for row in counted[0] if row.month == JANUARY) == 70
+    sealing.seal()
+    assert (rollup.entry_months(), rollup.lot_months()) == counted
     ledger.award(member_id=make_member().pk, points=5, key="d", occurred_at=LATE, explanation={})
     seal(Entry.objects.latest("id").pk)
     assert set(EntryMonth.objects.values_list("zone", flat=True)) == {"Europe/Berlin"}
