@@ -71,3 +71,30 @@ def expiries(rows: Sequence[Expiry], urls: Sequence[str]) -> Figure | None:
             "showlegend": len(series) > 1,
         },
     }
+
+
+def backtest(months: Sequence[str], would: Sequence[int], really: Sequence[int]) -> Figure | None:
+    """Bars by month (first days): points that all rules would have given with a draft, beside what they gave."""
+    if not any([*would, *really]):
+        return None
+    scale = points_scale(max([*would, *really]))
+    series = ((_("Really given"), "@2", really), (_("With this version"), "@1", would))
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "x": list(months),
+                "y": [scale.of(value) for value in values],
+                "name": name,
+                "marker": {"color": colour},
+                "hovertemplate": "%{y:,.1f}" if scale.divisor > 1 else "%{y:,.0f}",
+            }
+            for name, colour, values in series
+        ],
+        "layout": {
+            "xaxis": month_axis(list(months)),
+            "yaxis": {"title": scale.name, "rangemode": "tozero"},
+            "barmode": "group",
+            "showlegend": True,
+        },
+    }

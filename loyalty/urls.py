@@ -4,6 +4,7 @@ from django.urls import path
 
 from loyalty.views import (
     adjusting,
+    backtests,
     batches,
     ledger,
     member,
@@ -32,6 +33,9 @@ urlpatterns = [
     path("tiers/benefits/<int:pk>/remove/", tiers.benefit_remove, name="tier-benefit-remove"),
     path("rules/", rules.rule_list, name="rules"),
     path("rules/new/", rule_builder.new, name="rule-new"),
+    path("rules/backtests/", backtests.backtest_list, name="rules-backtests"),
+    path("rules/backtests/<int:pk>/", backtests.result, name="rules-backtest"),
+    path("rules/backtests/<int:pk>/csv/", backtests.result_csv, name="rules-backtest-csv"),
     path("rules/simulate/", rule_trials.simulate, name="rules-simulate"),
     path("rules/<int:pk>/", rules.rule, name="rule"),
     path("rules/versions/<int:pk>/edit/", rule_builder.edit, name="rule-edit"),

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Max
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -96,7 +97,7 @@ def start(version: RuleVersion, months: int, user: User | None) -> Job:
 def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
     """Reckon the history anew.
 
-    The result: ``summary``; under ``backtest`` the version, ``since`` and ``until``, ``total``,
+    The result: ``summary``; under ``detail`` the version, ``since`` and ``until``, ``total``,
     ``by_month`` (``{"2026-05": …}``) and ``by_tier`` (each as :meth:`Sums.told`), ``members`` who would get
     points of the rule, and how many get ``more`` or ``less`` in all than they got.
     """
@@ -109,7 +110,7 @@ def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
         with transaction.atomic(), connection.cursor() as cursor, progress.interruptible():
             history.reckon(cursor, first, first + CHUNK - 1)
         progress.update(min(first + CHUNK, last))
-    return _result(version, history)
+    return _result(job, version, history)
 
 
 class _History:
@@ -165,7 +166,7 @@ class _History:
         return would, reckoning.points - every
 
 
-def _result(version: RuleVersion, history: _History) -> dict[str, Any]:
+def _result(job: Job, version: RuleVersion, history: _History) -> dict[str, Any]:
     tally, worth = history.tally, history.worth
     total = tally.total
     summary = _("%(would)s points would have been given by this rule, where %(really)s were; %(change)s in all.") % {
@@ -175,7 +176,8 @@ def _result(version: RuleVersion, history: _History) -> dict[str, Any]:
     }
     return {
         "summary": summary,
-        "backtest": {
+        "links": [{"label": _("Open the result"), "url": reverse("loyalty:rules-backtest", args=[job.pk])}],
+        "detail": {
             "version": version.pk,
             "since": history.since.isoformat(),
             "until": history.until.isoformat(),

@@ -202,16 +202,18 @@ def _page(request: DeskRequest, found: EarningRule, versions: list[RuleVersion])
     rows = [rule_steps.row(version, request.user, now) for version in versions]
     by_version = {row.version.pk: row for row in rows}
     main = by_version[_main(versions).pk]
+    draft = next((row for row in rows if row.version.state == State.DRAFT), None)
     return {
         "rule": found,
         "rows": rows,
         "main": main,
+        "tried": (draft or main).version.pk,
         "states": [
             main.state,
             *(row.state for row in rows if row is not main and row.version.state in rule_steps.OPEN),
         ],
         "open_rows": [row for row in rows if row.callout],
-        "draft": next((row for row in rows if row.version.state == State.DRAFT), None),
+        "draft": draft,
         "points": _points_given(now, found).get(found.pk, 0),
         "may_edit": request.user.may(Permission.PROGRAMME_EDIT),
     }

@@ -11,9 +11,10 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from loyalty import programme, rewards
+from loyalty import programme, rewards, rules
 from loyalty.intake import record_purchase
-from loyalty.models import Reward
+from loyalty.models import EarningRule, Reward, RuleVersion
+from loyalty.rules import starters
 from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
@@ -143,6 +144,35 @@ def a_rich_member() -> str:
     return f"/members/{member.number}/"
 
 
+def two_versions_of_a_rule() -> str:
+    """A rule with an active version and a draft, and what changed between them."""
+    programme.ensure_defaults()
+    active = RuleVersion.objects.get(rule__name=programme.RULE, state="active")
+    rules.draft(active.rule, definition=rules.usual(points="2"), user=make_user(Role.MARKETING_MANAGER))
+    return f"/programme/rules/{active.rule_id}/"
+
+
+def a_draft_of_a_rule() -> str:
+    """The builder with conditions, a ladder, factors by tier and a limit."""
+    definition = starters.find("per-unit").definition | {
+        "when": {"all": [{"fact": "purchase.amount", "op": "gte", "value": "1000"}]},
+        "effects": [
+            {"type": "per_amount", "points": "1", "per": "1", "lines": {"all": []}},
+            {"type": "ladder", "steps": [{"from": "0", "factor": "1"}, {"from": "1000", "factor": "2"}], "of": "part"},
+            {"type": "coefficient", "fact": "member.tier", "factors": {"gold": "1.2"}, "default": "1"},
+        ],
+        "caps": [{"per": "day", "of": "member", "points": 5_000}],
+    }
+    rule = EarningRule.objects.create(name="More for large baskets")
+    return f"/programme/rules/versions/{rules.draft(rule, definition=definition, user=None).pk}/edit/"
+
+
+def a_simulated_basket() -> str:
+    """What a basket earns today and with a draft, and why not."""
+    draft = RuleVersion.objects.filter(state="draft").latest("pk")
+    return f"/programme/rules/simulate/?amount=500&channel=store&version={draft.pk}"
+
+
 def reward_form() -> str:
     """The form of a reward."""
     return f"/programme/rewards/{Reward.objects.get_or_create(name='Tea', defaults={'points': 5})[0].pk}/"
@@ -171,6 +201,9 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         (a_rich_member, Role.CUSTOMER_SERVICE),
         *((f"/programme/{page}/", Role.MARKETING_MANAGER) for page in ("tiers", "rules", "rewards", "rewards/new")),
         (reward_form, Role.MARKETING_MANAGER),
+        ("/programme/rules/?q=nothing", Role.EXECUTIVE),
+        *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
+        *((page, Role.MARKETING_MANAGER) for page in (two_versions_of_a_rule, a_draft_of_a_rule, a_simulated_basket)),
         ("/programme/redemptions/", Role.CUSTOMER_SERVICE),
         ("/programme/redemptions/?q=nobody", Role.EXECUTIVE),
         ("/programme/ledger/", Role.EXECUTIVE),

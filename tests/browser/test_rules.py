@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def shoot(tab: Desk, name: str) -> None:
 
 def test_double_on_weekends_in_store_is_built_submitted_and_approved(desk: Callable[..., Desk]) -> None:
     programme.ensure_defaults()
-    make_purchase(channel="store")
+    bought = make_purchase(channel="store", amount=100, purchased_at=datetime(2026, 6, 6, 4, 0, tzinfo=UTC))
     tab = desk(Role.MARKETING_MANAGER)
     page = tab.open("/programme/rules/")
     page.get_by_role("link", name="New rule").click()
@@ -46,6 +47,26 @@ def test_double_on_weekends_in_store_is_built_submitted_and_approved(desk: Calla
     page.get_by_role("dialog").get_by_role("button", name="Activate").click()
     expect(page.locator("main")).to_contain_text("Version 1 is active.")
     assert RuleVersion.objects.filter(state="active").count() == 2
+    simulate_a_saturday(tab, bought.member.number)
+
+
+def simulate_a_saturday(tab: Desk, number: str) -> None:
+    """A made-up basket in store on a Saturday earns double, on a Monday it does not."""
+    page = tab.open("/programme/rules/simulate/")
+    result = page.locator("#simulation")
+    expect(result).to_contain_text("Nothing to reckon yet")
+    page.get_by_label("Member", exact=True).fill(number)
+    expect(page.get_by_label("A purchase of")).to_be_visible()
+    page.locator("#id_channel").fill("store")
+    page.locator("#id_at").fill("2026-06-06T12:00")
+    page.locator("#id_line1-category").fill("coffee")
+    page.locator("#id_line1-amount").fill("70")
+    page.locator("#id_line2-amount").fill("30")
+    expect(result).to_contain_text("It earns 200 points.")
+    shoot(tab, "simulation")
+    page.locator("#id_at").fill("2026-06-08T12:00")
+    expect(result).to_contain_text("It earns 100 points.")
+    expect(result).to_contain_text("It is Monday.")
 
 
 def choose_weekends_in_store(tab: Desk) -> None:

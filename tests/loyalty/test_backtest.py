@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 def result(version: RuleVersion, months: int = 12) -> dict[str, Any]:
     job = jobs.run_inline(backtest.start(version, months, None))
     assert job.state == "done", job.error
-    told: dict[str, Any] = job.result["backtest"]
+    told: dict[str, Any] = job.result["detail"]
     return told
 
 

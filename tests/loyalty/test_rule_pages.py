@@ -15,8 +15,9 @@ from django.utils import timezone
 from loyalty import programme, rules
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, RuleVersion
-from loyalty.rules import review, starters
-from staff.models import Approval, AuditEntry, User
+from loyalty.rules import backtest, review, starters
+from staff import jobs
+from staff.models import Approval, AuditEntry, Job, User
 from staff.permissions import Role
 from tests.factories import make_member, make_user
 from tests.loyalty.rule_forms import posted
@@ -358,3 +359,26 @@ def test_a_member_page_answers_why_and_why_not(author: User) -> None:
     assert "earned no points" in why_not
     assert "It comes to less than a whole point." in why_not
     assert "the member&#x27;s first purchase. It is no." in why_not
+
+
+def test_a_backtest_is_started_and_read_beside_what_was_given(author: User, desk: Client) -> None:
+    assert "No version to test" in page(desk, "loyalty:rules-backtests")
+    programme.ensure_defaults()
+    for number in range(3):
+        at = timezone.now() - timedelta(days=number)
+        record_purchase(member_id=make_member().pk, key=str(number), purchased_at=at, amount=Decimal(100))
+    draft = a_draft(author)
+    doubled = starters.find("member-day").definition | {"when": {}}
+    rules.change(draft, definition=doubled, user=author)
+    assert desk.post(reverse("loyalty:rules-backtests"), {"version": "9", "months": "99"}).status_code == 422
+    desk.post(reverse("loyalty:rules-backtests"), {"version": str(draft.pk), "months": "3"})
+    job = Job.objects.get(kind=backtest.JOB)
+    assert "every 1s" in page(desk, "loyalty:rules-backtest", job.pk)
+    jobs.run(job.pk)
+    shown = page(desk, "loyalty:rules-backtest", job.pk)
+    assert "300 points more would have been given, worth ¥3.00." in shown
+    assert "3 get more, 0 less" in shown
+    assert "Bronze" in shown
+    table = b"".join(desk.get(reverse("loyalty:rules-backtest-csv", args=[job.pk])).streaming_content).decode()  # type: ignore[attr-defined]
+    assert '"tier","bronze","3","300","0","600","300","3.00"' in table
+    assert reverse("loyalty:rules-backtest", args=[job.pk]) in page(desk, "staff:job", job.pk)

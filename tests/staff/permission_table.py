@@ -19,6 +19,7 @@ from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
 from loyalty import adjustments, ledger, programme, rewards, rules
 from loyalty.models import EarningRule, Reward, RuleVersion, Tier, TierBenefit
+from loyalty.rules import backtest
 from members import households
 from members.importing import runs
 from members.importing.options import Options
@@ -181,6 +182,10 @@ def an_approved_version() -> Mapping[str, Any]:
     version = RuleVersion.objects.get(pk=a_submitted_version()["pk"])
     rules.approve(version, user=None)
     return {"pk": version.pk}
+
+
+def a_backtest() -> Mapping[str, Any]:
+    return {"pk": Job.objects.create(kind=backtest.JOB, title="Backtest", payload={"version": 1, "months": 3}).pk}
 
 
 def a_reward() -> Mapping[str, Any]:
@@ -366,6 +371,9 @@ TABLE: dict[str, Row] = {
     "loyalty:rules": opens(P.PROGRAMME_VIEW),
     "loyalty:rule-new": Row(P.PROGRAMME_EDIT, data={"starter": "check-in", "name": "Check-ins"}),
     "loyalty:rule": opens(P.PROGRAMME_VIEW, a_rule),
+    "loyalty:rules-backtests": Row(P.PROGRAMME_EDIT, data={"version": "1", "months": "3"}),
+    "loyalty:rules-backtest": opens(P.PROGRAMME_EDIT, a_backtest),
+    "loyalty:rules-backtest-csv": opens(P.PROGRAMME_EDIT, a_backtest, status=404),
     "loyalty:rules-simulate": opens(P.PROGRAMME_VIEW),
     "loyalty:purchase-why": opens(P.MEMBERS_VIEW, lambda: {"pk": make_purchase().pk}),
     "loyalty:rule-edit": Row(P.PROGRAMME_EDIT, a_rule_draft, data={"event": "purchase"}),
