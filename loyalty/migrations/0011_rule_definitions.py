@@ -85,6 +85,8 @@ UPDATE loyalty_ruleversion SET definition = {SAID};
 UPDATE loyalty_ruleversion version SET starts_at = version.active_from
  WHERE EXISTS (SELECT FROM loyalty_ruleversion earlier
                 WHERE earlier.rule_id = version.rule_id AND earlier.active_from < version.active_from);
+-- A row that is updated twice has its references looked at; that is done before tables are altered.
+SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE loyalty_ruleversionevent DISABLE TRIGGER USER;
 UPDATE loyalty_ruleversionevent SET definition = {SAID};
 ALTER TABLE loyalty_ruleversionevent ENABLE TRIGGER USER;
@@ -92,6 +94,8 @@ ALTER TABLE loyalty_ruleversionevent ENABLE TRIGGER USER;
 BACKWARDS = f"""
 UPDATE loyalty_ruleversion
    SET {COLUMNS}, state = CASE WHEN state IN ('in_review', 'approved') THEN 'draft' ELSE state END;
+-- A row that is updated twice has its references looked at; that is done before tables are altered.
+SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE loyalty_ruleversionevent DISABLE TRIGGER USER;
 UPDATE loyalty_ruleversionevent
    SET {COLUMNS}, state = CASE WHEN state IN ('in_review', 'approved') THEN 'draft' ELSE state END;
