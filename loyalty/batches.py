@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, tiers
 from loyalty.models import Policy, RuleVersion
+from loyalty.rules import caps
 from members.models import Member
 from staff import approvals, audit, figures, jobs
 from staff.models import Approval, Job, User
@@ -158,6 +159,7 @@ def _undo_chunk(batch: Batch, size: int | None, explanation: dict[str, Any], pol
                 _("%(count)d members have spent points of this batch. Nothing was taken back.")
                 % {"count": refusal.members}
             ) from refusal
+        caps.give_back(cursor, "loyalty_batch")
         tiers.look_again(members)
     return undone, len(members)
 
