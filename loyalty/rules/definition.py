@@ -24,6 +24,16 @@ class PerAmount:
     lines: Group | None = None
 
     @cached_property
+    def rate(self) -> Fraction:
+        """Points for one unit of money."""
+        return self.points / self.per
+
+    @cached_property
+    def said(self) -> tuple[str, str]:
+        """Points and amount as they stand in explanations."""
+        return tuple(f"{Decimal(part.numerator) / part.denominator:f}" for part in (self.points, self.per))  # type: ignore[return-value]
+
+    @cached_property
     def matches(self) -> Holds[BasketLine]:
         """Whether a line is one of those that count."""
         return compiled(self.lines or EVERYTHING, vocabulary.line_reader)

@@ -326,7 +326,7 @@ class _Run:
             points=points,
             qualifying=points if definition.qualifies else 0,
             occurred_at=at,
-            activates_at=None if definition.pending_days is None else add_days(at, definition.pending_days),
+            activates_at=_activates_at(definition.pending_days, at),
             expires_at=expiry_policy.expires_at(definition.expiry, at),
             idle_months=expiry_policy.idle_months(definition.expiry),
             explanation=self._explanation(candidate),
@@ -353,7 +353,7 @@ class _Run:
             "rule_id": terms.rule_id,
             "version": terms.version,
             "steps": list(candidate.given.steps),
-            "unrounded": shown(candidate.given.total),
+            "unrounded": candidate.given.steps[-1]["gives"],
             "rounding": terms.definition.rounding,
         }
         if event.kind == PURCHASE:
@@ -368,6 +368,11 @@ class _Run:
             told["caps"] = list(candidate.caps)
             told["before_caps"] = candidate.uncut
         return told
+
+
+def _activates_at(days: int | None, at: datetime) -> datetime | None:
+    """At once, after some days, or not before they are released (None)."""
+    return add_days(at, days) if days else None if days is None else at
 
 
 def _excludes(first: Terms, second: Terms) -> bool:

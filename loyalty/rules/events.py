@@ -56,6 +56,11 @@ class Event:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def exact_value(self) -> Fraction:
+        """The value to reckon with."""
+        return Fraction(self.value)
+
+    @cached_property
     def local(self) -> datetime:
         """When it happened, in the programme's zone."""
         return self.occurred_at.astimezone(timezone.get_default_timezone())

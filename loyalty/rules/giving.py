@@ -1,6 +1,5 @@
 """What the effects of one rule come to, exactly, and line by line where the purchase has lines."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +11,7 @@ from loyalty.rules.events import Case, Event
 
 # An unrounded figure in an explanation is cut to this many decimals (half up); the points are not.
 SHOWN_DECIMALS: Final = 6
+SCALE: Final = 10**SHOWN_DECIMALS
 
 Step = dict[str, Any]
 
@@ -47,25 +47,28 @@ class Given:
 
 def given(definition: Definition, case: Case) -> Given:
     """What a rule gives before rounding and caps: its effects one after the other."""
-    result = Given(Fraction(0), {} if case.event.lines else None)
+    result: Given | None = None
     steps: list[Step] = []
     for effect in definition.effects:
         if isinstance(effect, PerAmount | Fixed | PerLine):
             part, told = _base(effect, case)
-            result = result.plus(part)
+            result = part if result is None else result.plus(part)
         else:
             factor, told = _factor(effect, case)
-            result = result.times(factor)
-        steps.append(told | {"gives": shown(result.total)})
-    return Given(result.total, result.lines, tuple(steps))
+            if result is not None and factor != 1:
+                result = result.times(factor)
+        steps.append(told | {"gives": shown(result.total) if result else "0"})
+    return Given(result.total, result.lines, tuple(steps)) if result else Given(Fraction(0))
 
 
 def shown(exact: Fraction) -> str:
     """An exact figure as it stands in an explanation, with six decimals at most."""
-    if exact.denominator == 1:
-        return str(exact.numerator)
-    scaled = math.floor(exact * 10**SHOWN_DECIMALS + Fraction(1, 2))
-    whole, decimals = divmod(scaled, 10**SHOWN_DECIMALS)
+    number, parts = exact.numerator, exact.denominator
+    if parts == 1:
+        return str(number)
+    # In whole numbers: this is called for each step of each purchase.
+    scaled = (2 * number * SCALE + parts) // (2 * parts)
+    whole, decimals = divmod(scaled, SCALE)
     return f"{whole}.{decimals:0{SHOWN_DECIMALS}d}".rstrip("0").rstrip(".")
 
 
@@ -74,12 +77,11 @@ def _base(effect: PerAmount | Fixed | PerLine, case: Case) -> tuple[Given, Step]
     if isinstance(effect, Fixed):
         return _spread(Fraction(effect.points), event), {"type": "fixed", "points": effect.points}
     if isinstance(effect, PerAmount):
-        rate = effect.points / effect.per
-        told: Step = {"type": "per_amount", "points": shown(effect.points), "per": shown(effect.per)}
+        told: Step = {"type": "per_amount", "points": effect.said[0], "per": effect.said[1]}
         if effect.lines is None:
-            return _spread(Fraction(event.value) * rate, event), told | {"of": f"{event.value:.2f}"}
+            return _spread(event.exact_value * effect.rate, event), told | {"of": f"{event.value:.2f}"}
         matching = [line for line in event.lines if effect.matches(line)]
-        shares = {line.line_no: Fraction(line.value) * rate for line in matching}
+        shares = {line.line_no: Fraction(line.value) * effect.rate for line in matching}
         amount = sum((line.value for line in matching), start=type(event.value)(0))
         return Given(sum(shares.values(), Fraction(0)), shares if event.lines else None), told | {
             "of": f"{amount:.2f}",
@@ -99,7 +101,7 @@ def _spread(total: Fraction, event: Event) -> Given:
     if not event.lines:
         return Given(total)
     values = {line.line_no: Fraction(line.value) for line in event.lines}
-    if rest := Fraction(event.value) - sum(values.values()):
+    if rest := event.exact_value - sum(values.values()):
         values[0] = max(rest, Fraction(0))
     whole = sum(values.values())
     if not whole:
@@ -111,7 +113,7 @@ def _factor(effect: Effect, case: Case) -> tuple[Fraction, Step]:
     if isinstance(effect, Multiplier):
         return effect.factor, {"type": "multiplier", "factor": shown(effect.factor)}
     if isinstance(effect, Ladder):
-        factor = _ladder(effect, Fraction(case.event.value))
+        factor = _ladder(effect, case.event.exact_value)
         return factor, {"type": "ladder", "of": effect.of, "factor": shown(factor)}
     if isinstance(effect, Coefficient):
         value = vocabulary.reader(effect.line)(case)
