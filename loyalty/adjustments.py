@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import InsufficientPoints, KeyReused, posting
@@ -105,7 +105,11 @@ def told(found: Preview) -> list[tuple[str, str]]:
         (_("Worth"), figures.money(found.cost)),
         (
             _("Given by service in 12 months"),
-            _("%(points)s points in %(times)s adjustments")
+            ngettext(
+                "%(points)s points in %(times)s adjustment",
+                "%(points)s points in %(times)s adjustments",
+                found.times_in_year,
+            )
             % {"points": figures.number(found.given_in_year), "times": figures.number(found.times_in_year)},
         ),
     ]

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from loyalty import ledger, tiers
 from loyalty.models import Policy, RuleVersion
@@ -67,7 +67,9 @@ def told(found: ledger.BatchPreview, policy: str) -> list[tuple[str, str]]:
             Policy.TAKE: _("missing, and let go"),
             Policy.DEBT: _("missing, and owed: later points pay for them"),
         }[Policy(policy)]
-        members = _("%(members)s members hold too little") % {"members": figures.number(found.spent_members)}
+        members = ngettext(
+            "%(members)s member holds too little", "%(members)s members hold too little", found.spent_members
+        ) % {"members": figures.number(found.spent_members)}
         lines.append((members, f"{figures.number(found.debt)} · {becomes}"))
     return lines
 

@@ -116,9 +116,17 @@ def _page(request: DeskRequest, form: SettingsForm, *, status: int = 200) -> Htt
         "reasons": [
             (found, ReasonForm(instance=found, prefix=f"reason-{found.pk}")) for found in AdjustReason.objects.all()
         ],
-        "changes": [
-            *changes.newest(model="loyalty.programmesettings", limit=HISTORY),
-            *changes.newest(model="loyalty.adjustreason", limit=HISTORY),
-        ][:HISTORY],
+        "changes": _history(),
     }
     return render(request, "loyalty/settings.html", context, status=status)
+
+
+def _history() -> list[changes.Change]:
+    """The newest changes of settings and reasons, without those that made the rows."""
+    found = [
+        change
+        for model in ("loyalty.programmesettings", "loyalty.adjustreason")
+        for change in changes.newest(model=model, limit=HISTORY)
+        if not change.is_new
+    ]
+    return sorted(found, key=lambda change: change.at, reverse=True)[:HISTORY]

@@ -11,15 +11,16 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from loyalty import programme, rewards, rules
+from loyalty import adjustments, programme, rewards, rules
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, Reward, RuleVersion
 from loyalty.rules import starters
+from members import households
 from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
 from staff import api_keys, audit, people
-from staff.models import Job
+from staff.models import Approval, Job
 from staff.permissions import Role
 from tests.analytics.programme import an_ab_result, an_imported_result, half_a_year_of_everything
 from tests.browser.conftest import Desk
@@ -178,6 +179,22 @@ def reward_form() -> str:
     return f"/programme/rewards/{Reward.objects.get_or_create(name='Tea', defaults={'points': 5})[0].pk}/"
 
 
+def a_waiting_approval() -> str:
+    """A request that somebody else decides, with what it would do."""
+    wish = adjustments.Adjustment(member_id=make_member().pk, points=2_500, reason="goodwill", comment="Late order.")
+    asked = adjustments.adjust(wish, key="waiting", user=make_user(Role.CUSTOMER_SERVICE))
+    assert isinstance(asked, Approval)
+    return asked.get_absolute_url()
+
+
+def a_household() -> str:
+    """A household of two."""
+    home = households.create(name="Wang", kind="household", user=None)
+    for _ in range(2):
+        households.join(home, make_member(), user=None)
+    return home.get_absolute_url()
+
+
 # Room: its pages, each an address (or a function that prepares data and returns it) and a role that sees it.
 PAGES: dict[str, list[tuple[Address, str | None]]] = {
     "look": [("/look/", Role.MARKETING_MANAGER), ("/no-such-page/", Role.EXECUTIVE)],
@@ -204,6 +221,8 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/programme/rules/?q=nothing", Role.EXECUTIVE),
         *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
         *((page, Role.MARKETING_MANAGER) for page in (two_versions_of_a_rule, a_draft_of_a_rule, a_simulated_basket)),
+        ("/programme/settings/", Role.MARKETING_MANAGER),
+        ("/programme/batches/", Role.MARKETING_MANAGER),
         ("/programme/redemptions/", Role.CUSTOMER_SERVICE),
         ("/programme/redemptions/?q=nobody", Role.EXECUTIVE),
         ("/programme/ledger/", Role.EXECUTIVE),
@@ -212,6 +231,9 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/members/", Role.CUSTOMER_SERVICE),
         ("/members/?q=nobody", Role.CUSTOMER_SERVICE),
         (found_members, Role.CUSTOMER_SERVICE),
+        (a_household, Role.CUSTOMER_SERVICE),
+        ("/members/households/", Role.CUSTOMER_SERVICE),
+        ("/members/households/new/", Role.CUSTOMER_SERVICE),
         (busy_member, Role.CUSTOMER_SERVICE),
     ],
     "imports": [
@@ -233,6 +255,8 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         *((f"/desk/{page}/", Role.ADMINISTRATOR) for page in ("jobs", "people", "people/invite", "api-keys/new")),
         *((page, Role.ADMINISTRATOR) for page in (jobs_in_every_state, a_running_job, audited_acts, changed_people)),
         (two_api_keys, Role.ADMINISTRATOR),
+        (a_waiting_approval, Role.APPROVER),
+        ("/desk/approvals/", Role.APPROVER),
         ("/desk/approvals/?show=decided", Role.APPROVER),
     ],
 }

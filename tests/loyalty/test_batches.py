@@ -147,7 +147,7 @@ def test_the_page_shows_the_batch_asks_and_tells_what_became_of_it() -> None:
         "until": f"{local(NOW):%Y-%m-%dT%H:%M}",
     }
     page = client.get(reverse("loyalty:batches"), query).content.decode()
-    for shown in ("Ask to take 500 points back", member.number, "1 members hold too little"):
+    for shown in ("Ask to take 500 points back", member.number, "1 member holds too little"):
         assert shown in page
     address = f"{reverse('loyalty:batches')}?" + "&".join(f"{name}={value}" for name, value in query.items())
     form = {"policy": "debt", "comment": "Doubled by mistake.", "key": "abc"}
