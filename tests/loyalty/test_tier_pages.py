@@ -1,0 +1,157 @@
+"""The pages of tiers: preview and who is behind it, benefits, downgrades ahead, and tiers given by hand."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from config import needs
+from loyalty import programme, tiers
+from loyalty.intake import record_purchase
+from loyalty.models import Tier, TierBenefit, TierGrant, TierScheme
+from loyalty.tier_models import scheme
+from loyalty.tiers import editing
+from members.conditions import counts
+from members.models import Member
+from staff.models import AuditEntry
+from staff.permissions import Role
+from tests.factories import make_member, make_user
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _programme() -> None:
+    programme.ensure_defaults()
+
+
+def signed_in(role: str = Role.MARKETING_MANAGER) -> Client:
+    client = Client()
+    client.force_login(make_user(role))
+    return client
+
+
+def bought(amount: int, days_ago: int = 1) -> Member:
+    member = make_member()
+    at = timezone.now() - timedelta(days=days_ago)
+    record_purchase(member_id=member.pk, key=f"k{member.pk}", purchased_at=at, amount=Decimal(amount))
+    return member
+
+
+def filled_in(**changes: object) -> dict[str, object]:
+    """The form as the page shows it, with changes ("spend_gold")."""
+    stands = scheme()
+    form: dict[str, object] = {name: changes.get(name, getattr(stands, name)) for name in editing.SCHEME_FIELDS}
+    for tier in Tier.objects.prefetch_related("thresholds"):
+        for part in ("name", "name_zh", "multiplier"):
+            form[f"{part}_{tier.pk}"] = getattr(tier, part)
+        thresholds = {row.measure: row.value for row in tier.thresholds.all()}
+        for measure in ("spend", "orders"):
+            value = changes.get(f"{measure}_{tier.key}", thresholds.get(measure))
+            if value is not None:
+                form[f"{measure}_{tier.pk}"] = value
+    return form
+
+
+def test_a_preview_names_members_and_cost_and_opens_the_list_of_them() -> None:
+    desk = signed_in()
+    loses, stays = bought(8_500), bought(9_500)
+    TierBenefit.objects.create(tier=Tier.objects.get(key="gold"), kind="service", text="Line", yearly_value=100)
+    page = desk.post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=9_000)).content.decode()
+    assert "1 member goes from Gold to Silver." in page
+    assert "benefits -¥100.00" in page or "benefits −¥100.00" in page or "-¥100" in page
+    query = {**filled_in(spend_gold=9_000), "from": "gold", "to": "silver"}
+    listed = desk.get(reverse("loyalty:tiers-preview-members"), query).content.decode()
+    assert loses.number in listed
+    assert stays.number not in listed
+    assert tiers.ladder().rungs[2].thresholds["spend"] == 8_000
+
+
+def test_another_scheme_is_saved_audited_and_said_in_words() -> None:
+    desk = signed_in()
+    form = filled_in(
+        measures=["spend", "orders"], orders_silver=3, orders_gold=9, orders_platinum=20, valid_months=12, grace_days=30
+    )
+    desk.post(reverse("loyalty:tiers-save"), form)
+    stands = TierScheme.objects.get()
+    assert (stands.measures, stands.valid_months, stands.in_force_since is not None) == (["spend", "orders"], 12, True)
+    page = desk.get(reverse("loyalty:tiers")).content.decode()
+    assert "reached by spend or orders in 12 months" in page
+    assert "¥2,000 or 3 orders" in page
+    assert AuditEntry.objects.get(action="tier-scheme.change").detail["after"]["grace_days"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"measures": ["spend", "orders"]}, "say from how much on"),
+        ({"downgrade": "one_step"}, "needs months of validity or days of grace"),
+        ({"measures": []}, "This field is required"),
+    ],
+)
+def test_an_ambiguous_scheme_is_refused_beside_its_field(changes: dict[str, object], said: str) -> None:
+    response = signed_in().post(reverse("loyalty:tiers-save"), filled_in(**changes))
+    assert (response.status_code, said in response.content.decode()) == (422, True)
+    assert scheme().measures == ["spend"]
+
+
+def test_benefits_come_and_go_and_stand_beside_the_member() -> None:
+    desk, gold = signed_in(), Tier.objects.get(key="gold")
+    member = bought(8_500)
+    added = {"tier": gold.pk, "kind": "delivery", "text": "Free delivery", "text_zh": "免费配送", "yearly_value": "60"}
+    desk.post(reverse("loyalty:tier-benefit-add"), added)
+    assert "Free delivery" in desk.get(reverse("loyalty:member-tier", args=[member.number])).content.decode()
+    with translation.override("zh-hans"):
+        assert desk.post(reverse("loyalty:tier-benefit-add"), added | {"text": ""}).status_code == 422
+    desk.post(reverse("loyalty:tier-benefit-remove", args=[TierBenefit.objects.get().pk]))
+    assert not TierBenefit.objects.exists()
+
+
+def test_downgrades_ahead_say_who_when_and_what_would_keep_them() -> None:
+    with time_machine.travel(NOW, tick=False):
+        desk, user = signed_in(), make_user(Role.MARKETING_MANAGER)
+        falls, stays = bought(8_500, days_ago=350), bought(8_500, days_ago=100)
+        record_purchase(member_id=falls.pk, key="small", purchased_at=NOW, amount=Decimal(500))
+        page = desk.get(reverse("loyalty:tiers-downgrades")).content.decode()
+        assert falls.number in page
+        assert stays.number not in page
+        assert "¥7,500" in page
+        card = desk.get(reverse("loyalty:member-tier", args=[falls.number])).content.decode()
+        assert "Falls to Bronze on 16 Jun 2026" in card
+        assert any("1 member is about to lose their tier." in need.text for need in needs.of(user, now=NOW))
+        condition = {"all": [{"fact": "member.tier_ends_in", "op": "lte", "value": 20}]}
+        assert counts.count(condition) == 1
+
+
+def test_a_tier_is_given_and_taken_back_in_dialogs() -> None:
+    desk, member = signed_in(), make_member()
+    address = reverse("loyalty:member-tier-grant", args=[member.number])
+    gold = Tier.objects.get(key="gold")
+    assert "Give" in desk.get(address).content.decode()
+    day = timezone.localdate() + timedelta(days=30)
+    over = desk.post(address, {"tier": gold.pk, "until": "2020-01-01", "reason": "x"}).content.decode()
+    assert "This day is over." in over
+    done = desk.post(address, {"tier": gold.pk, "until": day.isoformat(), "reason": "a spoilt party"})
+    assert "points-changed" in done.headers["HX-Trigger"]
+    assert TierGrant.objects.get().granted_by is not None
+    card = desk.get(reverse("loyalty:member-tier", args=[member.number])).content.decode()
+    assert "a spoilt party" in card
+    away = reverse("loyalty:member-tier-withdraw", args=[member.number])
+    assert "Say why." in desk.post(away, {"reason": " "}).content.decode()
+    desk.post(away, {"reason": "it was the wrong member"})
+    assert tiers.progress(member.pk, timezone.now()).tier.key == "bronze"
+
+
+def test_customer_service_sees_the_tier_and_cannot_give_one() -> None:
+    desk, member = signed_in(Role.CUSTOMER_SERVICE), make_member()
+    assert "Give a tier" not in desk.get(reverse("loyalty:member-tier", args=[member.number])).content.decode()
+    address = reverse("loyalty:member-tier-grant", args=[member.number])
+    gold = Tier.objects.get(key="gold")
+    refused = desk.post(address, {"tier": gold.pk, "until": "2030-01-01", "reason": "please"})
+    assert (refused.status_code, TierGrant.objects.count()) == (403, 0)
