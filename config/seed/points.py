@@ -14,7 +14,7 @@ from loyalty import ledger, programme
 from loyalty.intake.earning import earn_for_bought
 from loyalty.ledger.bulk import lock_accounts, lock_members
 from loyalty.ledger.expiry import expire_members
-from loyalty.models import Redemption, Reward
+from loyalty.models import Redemption, Reward, Tier, TierBenefit
 
 # English and Chinese name, points, cost to the company (programme currency), stock
 REWARDS = (
@@ -26,6 +26,14 @@ REWARDS = (
     ("Coffee set", "咖啡器具套装", 4_000, Decimal("92.00"), 12),
     ("Barista class", "咖啡师课程", 8_000, Decimal("180.00"), 5),
 )
+# Tier, kind, English and Chinese words, cost per member and year (programme currency)
+BENEFITS = (
+    ("silver", "early_access", "First to try new drinks", "新品优先尝鲜", None),
+    ("gold", "delivery", "Free delivery", "免费配送", Decimal("96.00")),
+    ("gold", "gift", "A coffee on your birthday", "生日咖啡一杯", Decimal("12.00")),
+    ("platinum", "service", "A line of their own at the service desk", "专属客服通道", Decimal("40.00")),
+    ("platinum", "delivery", "Free delivery", "免费配送", Decimal("96.00")),
+)
 # The chance that somebody who can afford something redeems on one day.
 REDEEMS_A_DAY = 0.0027
 
@@ -33,6 +41,13 @@ REDEEMS_A_DAY = 0.0027
 def prepare() -> list[Reward]:
     """Tiers, the earning rule and the rewards of the sample programme."""
     programme.ensure_defaults()
+    tiers = {tier.key: tier for tier in Tier.objects.all()}
+    TierBenefit.objects.bulk_create(
+        [
+            TierBenefit(tier=tiers[key], kind=kind, text=text, text_zh=text_zh, yearly_value=value)
+            for key, kind, text, text_zh, value in BENEFITS
+        ]
+    )
     return [
         Reward.objects.create(name=name, name_zh=name_zh, points=points, cost=cost, stock=stock)
         for name, name_zh, points, cost, stock in REWARDS
