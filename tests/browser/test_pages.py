@@ -216,7 +216,10 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
     "config": [("/", Role.APPROVER), (a_failed_job, Role.ADMINISTRATOR), ("/desk/health/", Role.ADMINISTRATOR)],
     "loyalty": [
         (a_rich_member, Role.CUSTOMER_SERVICE),
-        *((f"/programme/{page}/", Role.MARKETING_MANAGER) for page in ("tiers", "tiers/downgrades", "rules", "rewards", "rewards/new")),
+        *(
+            (f"/programme/{page}/", Role.MARKETING_MANAGER)
+            for page in ("tiers", "tiers/downgrades", "rules", "rewards", "rewards/new")
+        ),
         (reward_form, Role.MARKETING_MANAGER),
         ("/programme/rules/?q=nothing", Role.EXECUTIVE),
         *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
