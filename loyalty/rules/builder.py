@@ -288,7 +288,7 @@ class _Builder:
             ("end_of_month", _("months later, at the end of the month")),
             ("end_of_quarter", _("months later, at the end of the quarter")),
             ("end_of_year", _("months later, at the end of the year")),
-            ("idle_months", _("months without a purchase")),
+            ("idle_months", _("months without activity")),
         ]
         chosen = str(expiry.get("type", "never"))
         kind = self._choice("expiry-type", _("Expiry"), kinds, chosen, redraws=True)

@@ -308,8 +308,8 @@ def expiry(definition: Definition) -> str:
             count,
         ),
         "idle_months": ngettext(
-            "The points expire after %(n)s month without a purchase.",
-            "The points expire after %(n)s months without a purchase.",
+            "The points expire after %(n)s month without activity.",
+            "The points expire after %(n)s months without activity.",
             count,
         ),
     }

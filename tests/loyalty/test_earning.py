@@ -88,6 +88,31 @@ def test_the_ledger_gets_what_the_rule_says_of_waiting_expiry_and_tiers() -> Non
 
 
 @pytest.mark.django_db
+def test_purchases_keep_points_alive_one_by_one_in_a_file_and_told_late(tmp_path: Path) -> None:
+    programme.ensure_defaults()
+    RuleVersion.objects.get().rule.versions.update(state="retired", retired_at=SINCE_EVER)
+    in_force("Idle", PER_UNIT, expiry={"type": "idle_months", "n": 3})
+    days = [NOW - timedelta(days=age) for age in (300, 220, 140, 60)]
+    one, idle, file = make_member(), make_member(), make_member(external_id="file")
+    for place, day in enumerate(days):
+        with time_machine.travel(day, tick=False):
+            buy(one, 10, f"one:{place}", day)
+            if place in {0, 3}:
+                buy(idle, 10, f"idle:{place}", day)
+    with time_machine.travel(NOW, tick=False):
+        buy(one, 10, "told late", days[2] + timedelta(days=1))
+        rows = "".join(f"r{place},file,{day:%Y-%m-%dT%H:%M:%SZ},10\n" for place, day in enumerate(days))
+        bring_in("purchases", written(tmp_path, "receipt,person,time,amount\n" + rows))
+    until = datetime(2026, 7, 2, 4, tzinfo=UTC)
+    expiries = {
+        member: list(Lot.objects.filter(member=member).order_by("pk").values_list("expires_at", flat=True))
+        for member in (one, idle, file)
+    }
+    assert expiries == {one: [until] * 5, idle: [datetime(2025, 11, 5, 4, tzinfo=UTC), until], file: [until] * 4}
+    prove()
+
+
+@pytest.mark.django_db
 @time_machine.travel(NOW, tick=False)
 def test_lines_are_rewarded_by_what_they_are_and_leave_their_shares() -> None:
     programme.ensure_defaults()
