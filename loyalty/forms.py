@@ -94,7 +94,7 @@ class RefundForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.standing = standing
         self.names = names
-        self.fields["amount"].widget.attrs["aria-label"] = _("Amount")
+        self.fields["amount"].widget.attrs |= {"aria-label": _("Amount"), "class": "input"}
         for line in standing.lines:
             self.fields[f"quantity_{line.line_no}"] = forms.DecimalField(
                 label=names.get(line.line_no, str(line.line_no)),
@@ -105,14 +105,17 @@ class RefundForm(forms.Form):
                 decimal_places=3,
                 disabled=not line.quantity_left,
             )
-            self.fields[f"quantity_{line.line_no}"].widget.attrs["aria-label"] = _("How many of %(line)s") % {
-                "line": names.get(line.line_no, str(line.line_no))
+            self.fields[f"quantity_{line.line_no}"].widget.attrs |= {
+                "aria-label": _("How many of %(line)s") % {"line": names.get(line.line_no, str(line.line_no))},
+                "class": "input",
             }
 
-    def rows(self) -> list[tuple[str, Line, forms.BoundField]]:
-        """The lines with their names and fields."""
+    def rows(self) -> list[tuple[str, str, Line, forms.BoundField]]:
+        """The lines with their names, how many of each are left, and their fields."""
         return [
-            (self.names.get(line.line_no, ""), line, self[f"quantity_{line.line_no}"]) for line in self.standing.lines
+            (self.names.get(line.line_no, ""), f"{line.quantity_left:.3f}".rstrip("0").rstrip("."), line, field)
+            for line in self.standing.lines
+            for field in [self[f"quantity_{line.line_no}"]]
         ]
 
     def clean(self) -> dict[str, Any]:

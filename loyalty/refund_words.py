@@ -31,6 +31,19 @@ FIELDS: Final[dict[str, str | Promise]] = {
 }
 
 
+# Of one that waited and could not be applied: what was left is known no more.
+_REFUSED: Final[dict[str, str | Promise]] = {
+    "more_than_left": _("asks for more than was left"),
+    "less_than_lines": _("asks for less than its lines come to"),
+    "points_spent": _("the member has spent the points that the purchase earned"),
+}
+
+
+def refused(problem: str) -> str:
+    """Why a refund that had waited was refused when its purchase came."""
+    return str(_REFUSED.get(problem) or REASONS.get(problem, problem))
+
+
 def why(refusal: RefundRefused) -> str:
     """The whole sentence: "Line 2: Quantity is more than the 1 that are left"."""
     value = "" if refusal.left is None else f"{refusal.left.normalize():f}"

@@ -65,6 +65,7 @@ urlpatterns = [
     path("ledger/entries.csv", ledger.entries_csv, name="ledger-entries-csv"),
     path("ledger/expiring/", ledger.expiring_members, name="ledger-expiring"),
     path("ledger/expiring.csv", ledger.expiring_csv, name="ledger-expiring-csv"),
+    path("refunds/", refunds.refund_list, name="refunds"),
     path("purchases/<int:pk>/refund/", refunds.refund, name="purchase-refund"),
     path("members/<path:number>/purchases/", refunds.purchases, name="member-purchases"),
     path("members/<path:number>/badge/", member.badge, name="member-badge"),

@@ -62,6 +62,7 @@ NAVIGATION = (
             Item(_("Earning rules"), "circle-plus", "loyalty:rules", Permission.PROGRAMME_VIEW),
             Item(_("Rewards"), "gift", "loyalty:rewards", Permission.PROGRAMME_VIEW),
             Item(_("Redemptions"), "ticket-check", "loyalty:redemptions", Permission.PROGRAMME_VIEW),
+            Item(_("Refunds"), "undo-2", "loyalty:refunds", Permission.MEMBERS_VIEW),
             Item(_("Approvals"), "check-check", "staff:approvals", Permission.APPROVALS_VIEW),
             Item(_("Ledger"), "book-open-text", "loyalty:ledger", Permission.PROGRAMME_VIEW),
             Item(_("Undo a batch"), "undo-2", "loyalty:batches", Permission.POINTS_UNDO_BATCH),

@@ -4,6 +4,7 @@ import json
 from typing import Any
 from uuid import uuid4
 
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -22,6 +23,36 @@ from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
 SHOWN = 5
+PAGE = 50
+TONES = {Refund.State.APPLIED: "good", Refund.State.WAITING: "look", Refund.State.REFUSED: "bad"}
+
+
+@requires(Permission.MEMBERS_VIEW)
+@require_safe
+def refund_list(request: DeskRequest) -> HttpResponse:
+    """The newest refunds, those that wait for their purchase too; filters and place are in the address."""
+    found = Refund.objects.select_related("member", "purchase", "created_by")
+    state, text = request.GET.get("state", ""), request.GET.get("q", "").strip()
+    if state in Refund.State.values:
+        found = found.filter(state=state)
+    if text:
+        found = found.filter(Q(purchase_key=text) | Q(key=text) | Q(external_id=text) | Q(member__number__iexact=text))
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        found = found.filter(pk__lt=int(before))
+    page = list(found.order_by("-pk")[: PAGE + 1])
+    rows = [(item, TONES[Refund.State(item.state)], refund_words.refused(item.problem)) for item in page[:PAGE]]
+    return render(
+        request,
+        "loyalty/refunds.html",
+        {
+            "rows": rows,
+            "older": page[PAGE - 1].pk if len(page) > PAGE else None,
+            "before": before,
+            "states": [("", _("Every state")), *Refund.State.choices],
+            "is_filtered": bool(state or text),
+        },
+    )
 
 
 @requires(Permission.MEMBERS_VIEW)

@@ -228,6 +228,7 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/programme/batches/", Role.MARKETING_MANAGER),
         ("/programme/redemptions/", Role.CUSTOMER_SERVICE),
         ("/programme/redemptions/?q=nobody", Role.EXECUTIVE),
+        ("/programme/refunds/", Role.CUSTOMER_SERVICE),
         ("/programme/ledger/", Role.EXECUTIVE),
     ],
     "members": [

@@ -12,7 +12,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from loyalty import ledger, programme
-from loyalty.intake import LineInput, record_purchase
+from loyalty.intake import LineInput, record_purchase, record_refund
 from loyalty.models import Account
 from members import timeline
 from members.models import Member, Purchase, Refund
@@ -139,3 +139,23 @@ def test_who_may_not_adjust_points_sees_no_button(client: Client, purchase: Purc
     page = client.get(reverse("loyalty:member-purchases", args=[purchase.member.number])).content.decode()
     assert "S-1" in page
     assert "Refund…" not in page
+
+
+def test_the_list_of_refunds_shows_what_waits_and_why_one_was_refused(
+    desk: Client, member: Member, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for key, amount, of in (("early", 5, "nowhere"), ("greedy", 999, "p")):
+        record_refund(key=key, purchase_key=of, refunded_at=NOW, amount=Decimal(amount))
+    record_purchase(member_id=member.pk, key="p", purchased_at=NOW, amount=Decimal(100))
+    for n in range(60):
+        record_refund(key=f"r{n}", purchase_key="p", refunded_at=NOW, amount=Decimal(1))
+    url = reverse("loyalty:refunds")
+    with django_assert_max_num_queries(5):
+        page = desk.get(url).content.decode()
+    assert page.count("¥1.00") == 50
+    assert "before=" in page
+    waiting = desk.get(url, {"state": "waiting"}).content.decode()
+    assert ("nowhere" in waiting, "¥1.00" in waiting) == (True, False)
+    refused = desk.get(url, {"q": "greedy"}).content.decode()
+    assert "asks for more than was left" in refused
+    assert member.number in refused

@@ -412,6 +412,7 @@ TABLE: dict[str, Row] = {
     "loyalty:member-waiting": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:entry-reverse": Row(P.POINTS_REVERSE, an_entry, data={"comment": "no"}),
     "loyalty:member-purchases": opens(P.MEMBERS_VIEW, a_member),
+    "loyalty:refunds": opens(P.MEMBERS_VIEW),
     "loyalty:purchase-refund": Row(P.POINTS_ADJUST, a_purchase, data={"key": "k", "way": "rest", "step": "do"}),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
 }
