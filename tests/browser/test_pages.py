@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from loyalty import adjustments, programme, rewards, rules
+from loyalty import adjustments, ledger, programme, rewards, rules
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, Reward, RuleVersion
 from loyalty.rules import starters
@@ -45,6 +45,23 @@ def found_members() -> str:
     for given in ("Xiaoyu", "Mei", "Wei"):
         make_purchase(make_member(given_name=given))
     return "/members/?q=wang"
+
+
+def points_that_expire() -> str:
+    """A ledger of half a year, with points that expire soon and later."""
+    now = timezone.now()
+    for month in range(7):
+        member = make_member()
+        for days in (12, 200):
+            ledger.award(
+                member_id=member.pk,
+                points=1_000 + month,
+                key=f"{month}:{days}",
+                occurred_at=now - timedelta(days=30 * month),
+                expires_at=now + timedelta(days=days + month),
+                explanation={},
+            )
+    return "/programme/ledger/"
 
 
 WIDTHS = (768, 1280, 1440)
@@ -230,6 +247,9 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/programme/redemptions/?q=nobody", Role.EXECUTIVE),
         ("/programme/refunds/", Role.CUSTOMER_SERVICE),
         ("/programme/ledger/", Role.EXECUTIVE),
+        (points_that_expire, Role.MARKETING_MANAGER),
+        ("/programme/ledger/expiring/?days=30", Role.MARKETING_MANAGER),
+        (lambda: f"/programme/ledger/entries/?month={timezone.localdate():%Y-%m}&column=issued", Role.APPROVER),
     ],
     "members": [
         ("/members/", Role.CUSTOMER_SERVICE),
