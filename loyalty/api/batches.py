@@ -45,16 +45,27 @@ def each(items: Sequence[Mapping[str, Any]], act: Callable[[int, Mapping[str, An
     ``act`` gets the place and the item, and returns what came of it and whether that is new; it raises
     :class:`~staff.problems.Problem` to refuse.
     """
-    counts = dict.fromkeys(OUTCOMES, 0)
-    results = []
+    done: list[tuple[Any, bool] | Problem] = []
     for index, item in enumerate(items):
-        made, problem = None, None
         try:
             with transaction.atomic():
-                made, is_new = act(index, item)
-            outcome = CREATED if is_new else REPEATED
+                done.append(act(index, item))
         except Problem as refusal:
-            outcome, problem = REFUSED, problems.document(refusal)
+            done.append(refusal)
+    return answer(done)
+
+
+def answer(done: Sequence[tuple[Any, bool] | Problem]) -> Response:
+    """The answer to a batch: of each what came of it and whether that is new, or why it was refused."""
+    counts = dict.fromkeys(OUTCOMES, 0)
+    results = []
+    for index, one in enumerate(done):
+        made, problem = None, None
+        if isinstance(one, Problem):
+            outcome, problem = REFUSED, problems.document(one)
+        else:
+            made, is_new = one
+            outcome = CREATED if is_new else REPEATED
         counts[outcome] += 1
         results.append({"index": index, "outcome": outcome, "item": made, "problem": problem})
     return Response({**counts, "results": results})

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from django.db import connection
 from django.db.models import Sum, prefetch_related_objects
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -15,8 +14,8 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.intake import LineInput, record_purchase
-from loyalty.ledger.bulk import lock_members
+from loyalty.intake import LineInput, record_purchase, record_purchases
+from loyalty.intake.batch import Outcome
 from loyalty.models import Entry
 from members import references
 from members.api.naming import MemberName, member_of, unknown
@@ -206,21 +205,42 @@ class PurchaseView(ApiView):
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     members = references.ids_of({item["member"] for item in given})
-    with connection.cursor() as cursor:
-        lock_members(cursor, sorted(set(members.values())))
+    sales = [_sale(item, f"{own_key}:{index}", members) for index, item in enumerate(given)]
+    with refusing():
+        recorded = iter(record_purchases([sale for sale in sales if not isinstance(sale, Problem)]))
+    done = [sale if isinstance(sale, Problem) else _told_of(next(recorded)) for sale in sales]
+    made = {one[0].pk for one in done if not isinstance(one, Problem)}
+    rows = list(Purchase.objects.select_related("member").filter(pk__in=made))
+    told = dict(zip([purchase.pk for purchase in rows], _written(rows), strict=True))
+    return batches.answer([one if isinstance(one, Problem) else (told[one[0].pk], one[1]) for one in done])
 
-    def record(index: int, item: Mapping[str, Any]) -> tuple[Purchase, bool]:
-        if item["member"] not in members:
-            raise unknown(item["member"], "member")
-        return _record(item, f"{own_key}:{index}", members[item["member"]])
 
-    answer = batches.each(given, record)
-    made = [result["item"] for result in answer.data["results"] if result["item"]]
-    rows = dict(zip([purchase.pk for purchase in made], _written(made), strict=True))
-    for result in answer.data["results"]:
-        if result["item"]:
-            result["item"] = rows[result["item"].pk]
-    return answer
+def _sale(item: Mapping[str, Any], own_key: str, members: Mapping[str, int]) -> dict[str, Any] | Problem:
+    """What intake is given for one purchase of a batch."""
+    if item["member"] not in members:
+        return unknown(item["member"], "member")
+    try:
+        return _arguments(item, own_key, members[item["member"]])
+    except Problem as refusal:
+        return refusal
+
+
+def _told_of(outcome: Outcome) -> tuple[Purchase, bool] | Problem:
+    if isinstance(outcome, tuple):
+        return outcome
+    try:
+        with refusing(time="purchased_at", key="receipt"):
+            raise outcome
+    except Problem as refusal:
+        return refusal
+
+
+def _arguments(item: Mapping[str, Any], own_key: str, member_id: int) -> dict[str, Any]:
+    """The arguments of ``record_purchase``. Raises :class:`Problem` for what no column holds."""
+    check_size(item)
+    receipt = item.get("receipt", "")
+    told = {name: value for name, value in item.items() if name not in {"member", "receipt", "lines"}}
+    return told | {"member_id": member_id, "key": receipt or own_key, "receipt": receipt, "lines": lines_of(item)}
 
 
 def check_size(basket: Mapping[str, Any]) -> None:
@@ -236,17 +256,8 @@ def lines_of(basket: Mapping[str, Any]) -> list[LineInput]:
 
 def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> tuple[Purchase, bool]:
     """Write one purchase, and say whether it is new."""
-    check_size(item)
-    told = {name: value for name, value in item.items() if name not in {"member", "receipt", "lines"}}
-    receipt = item.get("receipt", "")
     with refusing(time="purchased_at", key="receipt"):
-        recorded = record_purchase(
-            member_id=member_id,
-            key=receipt or own_key,
-            receipt=receipt,
-            lines=lines_of(item),
-            **told,
-        )
+        recorded = record_purchase(**_arguments(item, own_key, member_id))
     return recorded.purchase, recorded.is_new
 
 

@@ -1,5 +1,6 @@
 """Taking in what members buy, return and do: one at a time or by the file, by the same engine."""
 
+from loyalty.intake.batch import record_purchases
 from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
@@ -22,5 +23,6 @@ __all__ = [
     "preview_refund",
     "record_interaction",
     "record_purchase",
+    "record_purchases",
     "record_refund",
 ]

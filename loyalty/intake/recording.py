@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -19,6 +20,9 @@ from loyalty.models import Entry
 from loyalty.rules.events import PURCHASE
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
+
+_IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency")
+_CONTENT: Final = (*_IDENTITY, "external_id", "rate", "value", "channel", "store", "category")
 
 
 class PurchaseDiffers(ledger.KeyReused):
@@ -75,6 +79,65 @@ def record_purchase(
     time more than a day ahead is refused (:class:`LiesInTheFuture`). The same key with the same content
     returns what was recorded first; with other content it raises :class:`PurchaseDiffers`.
     """
+    drawn, settled = draw_up(
+        member_id=member_id,
+        key=key,
+        purchased_at=purchased_at,
+        amount=amount,
+        currency=currency,
+        rate=rate,
+        receipt=receipt,
+        channel=channel,
+        store=store,
+        category=category,
+        lines=lines,
+        discount=discount,
+        charges=charges,
+    )
+    # A refund that waits for this purchase gives points back to those who paid for these.
+    for payer in sorted({member_id} | (rewards.payers(redemptions) if redemptions else set())):
+        posting.lock(payer)
+    purchase, is_new = Purchase.objects.get_or_create(
+        key=key, defaults={name: getattr(drawn, name) for name in _CONTENT}
+    )
+    if not is_new:
+        refuse_difference(purchase, drawn, settled)
+        entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
+        return Recorded(purchase=purchase, entries=list(entries), is_new=False)
+    _write_lines(purchase, settled)
+    if redemptions:
+        rewards.pays(redemptions, purchase)
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
+        terms = rules.Period(purchased_at, purchased_at).terms
+        earned = earn_for_one(cursor, PURCHASE, purchase.pk, terms=terms, look=look, named={}, purchase=purchase)
+        if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
+            expire_members(cursor, [member_id], now)
+        look.settle()
+    if refunds.apply_waiting(purchase):
+        refunds.look_at_tiers([member_id])
+    ledger.prolong([member_id], purchased_at)
+    return Recorded(purchase=purchase, entries=earned, is_new=True)
+
+
+def draw_up(
+    *,
+    member_id: int,
+    key: str,
+    purchased_at: datetime,
+    amount: Decimal,
+    currency: str = "",
+    rate: Decimal | None = None,
+    receipt: str = "",
+    channel: str = "",
+    store: str = "",
+    category: str = "",
+    lines: Sequence[LineInput] = (),
+    discount: Decimal = Decimal(0),
+    charges: Decimal = Decimal(0),
+) -> tuple[Purchase, list[PurchaseLine]]:
+    """A purchase and its lines as they will be written. Raises what :func:`record_purchase` does of the input alone."""
     if purchased_at > latest_moment():
         raise LiesInTheFuture(purchased_at.isoformat())
     currency = currency or settings.PROGRAMME_CURRENCY
@@ -83,52 +146,38 @@ def record_purchase(
             raise RateMissing(currency)
         rate = Decimal(1)
     value = to_cents(amount * rate)
-    settled = settle(lines, amount=amount, value=value, discount=discount, charges=charges)
-    # A refund that waits for this purchase gives points back to those who paid for these.
-    for payer in sorted({member_id} | (rewards.payers(redemptions) if redemptions else set())):
-        posting.lock(payer)
-    purchase, is_new = Purchase.objects.get_or_create(
+    purchase = Purchase(
+        member_id=member_id,
         key=key,
-        defaults={
-            "member_id": member_id,
-            "external_id": receipt,
-            "purchased_at": purchased_at,
-            "amount": amount,
-            "currency": currency,
-            "rate": rate,
-            "value": value,
-            "channel": channel,
-            "store": store,
-            "category": category,
-        },
+        external_id=receipt,
+        purchased_at=purchased_at,
+        amount=amount,
+        currency=currency,
+        rate=rate,
+        value=value,
+        channel=channel,
+        store=store,
+        category=category,
     )
-    if not is_new:
-        return _recorded_before(purchase, (member_id, purchased_at, amount, currency), settled)
-    _write_lines(purchase, settled)
-    if redemptions:
-        rewards.pays(redemptions, purchase)
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
-        terms = rules.Period(purchased_at, purchased_at).terms
-        entries = earn_for_one(cursor, PURCHASE, purchase.pk, terms=terms, look=look, named={}, purchase=purchase)
-        if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
-            expire_members(cursor, [member_id], now)
-        look.settle()
-    if refunds.apply_waiting(purchase):
-        refunds.look_at_tiers([member_id])
-    ledger.prolong([member_id], purchased_at)
-    return Recorded(purchase=purchase, entries=entries, is_new=True)
+    return purchase, settle(lines, amount=amount, value=value, discount=discount, charges=charges)
 
 
-def _recorded_before(purchase: Purchase, content: tuple[object, ...], lines: Sequence[PurchaseLine]) -> Recorded:
-    if (purchase.member_id, purchase.purchased_at, purchase.amount, purchase.currency) != content:
-        raise PurchaseDiffers(purchase.key)
-    known = {(line.line_no, line.sku, line.quantity, line.amount) for line in purchase.lines.all()}
-    if known != {(line.line_no, line.sku, line.quantity, line.amount) for line in lines}:
-        raise PurchaseDiffers(purchase.key)
-    entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
-    return Recorded(purchase=purchase, entries=list(entries), is_new=False)
+def refuse_difference(
+    known: Purchase,
+    drawn: Purchase,
+    lines: Sequence[PurchaseLine],
+    known_lines: Sequence[PurchaseLine] | None = None,
+) -> None:
+    """Raise :class:`PurchaseDiffers` where a purchase of this key was recorded with other content.
+
+    ``known_lines`` are those of a purchase that is not written yet.
+    """
+    if any(getattr(known, name) != getattr(drawn, name) for name in _IDENTITY):
+        raise PurchaseDiffers(known.key)
+    rows = known.lines.all() if known_lines is None else known_lines
+    had = {(line.line_no, line.sku, line.quantity, line.amount) for line in rows}
+    if had != {(line.line_no, line.sku, line.quantity, line.amount) for line in lines}:
+        raise PurchaseDiffers(known.key)
 
 
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:

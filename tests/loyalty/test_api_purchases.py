@@ -298,3 +298,42 @@ def test_a_list_asks_the_same_number_of_questions_however_long_it_is(path: str) 
             assert len(till.get(address).json()["results"]) >= more
         asked.append(len(queries))
     assert asked[0] == asked[1] <= 6
+
+
+def test_a_batch_asks_the_same_number_of_questions_however_long_it_is() -> None:
+    members, till = [make_member() for _ in range(30)], Till()
+    asked = []
+    for size in (5, 30):
+        sold = [sale(member, f"R-{size}-{member.pk}", "10") for member in members[:size]]
+        with CaptureQueriesContext(connection) as queries:
+            assert till.post("purchases/batch", {"purchases": sold}).json()["created"] == size
+        asked.append(len(queries))
+    assert asked[1] <= asked[0] <= 60
+
+
+def test_a_batch_gives_what_the_same_purchases_give_one_by_one() -> None:
+    one, many, till = make_member(), make_member(), Till()
+    amounts = ["1990.00", "20.00", "100.50", "0"]
+    days = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
+
+    def sold(member: Member) -> list[dict[str, Any]]:
+        return [
+            sale(member, f"{member.pk}-{day}", amount)
+            | {"purchased_at": f"{day}T12:00:00Z", "lines": [{"sku": "A", "amount": amount}]}
+            for day, amount in zip(days, amounts, strict=True)
+        ]
+
+    for member in (one, many):  # comes before its purchase
+        early = {"purchase": f"{member.pk}-{days[2]}", "refunded_at": "2026-03-05T12:00:00Z", "amount": "50.00"}
+        till.post("refunds", early)
+    for body in sold(one):
+        till.post("purchases", body)
+    assert till.post("purchases/batch", {"purchases": sold(many)}).json()["created"] == 4
+    told = [
+        list(Entry.objects.filter(member=member).order_by("seq").values_list("kind", "points", "qualifying"))
+        for member in (one, many)
+    ]
+    assert sorted(told[0]) == sorted(told[1])
+    assert len(told[0]) == 4
+    tiers = [till.get(f"members/{member.number}/tier").json()["tier"]["key"] for member in (one, many)]
+    assert tiers[0] == tiers[1] == "silver"

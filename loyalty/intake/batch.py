@@ -1,0 +1,112 @@
+"""Many purchases in one transaction, by sets as an import takes them in, and with a word on each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.db import IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from loyalty import ledger
+from loyalty.intake import refunds
+from loyalty.intake.earning import earn_for_bought
+from loyalty.intake.lines import WrongLines
+from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, draw_up, refuse_difference
+from loyalty.ledger.bulk import lock_members
+from loyalty.models import Lot
+from members.models import Purchase, PurchaseLine, Refund
+
+Drawn = tuple[Purchase, list[PurchaseLine]]
+# What came of one: the purchase and whether it is new, or why it was refused.
+Outcome = tuple[Purchase, bool] | LiesInTheFuture | RateMissing | WrongLines | PurchaseDiffers
+
+ATTEMPTS: Final = 3
+
+
+def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    """Take purchases in, each as :func:`~loyalty.intake.record_purchase` does, and say in order what came of each.
+
+    A sale holds that function's arguments. What one is refused for stands in its place instead of being raised.
+    Each earns by the tier that its member had just before it, reckoned from all purchases of the batch.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return _record(sales)
+        except IntegrityError:
+            # Somebody wrote one of these keys for another member meanwhile; by now it can be seen.
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError
+
+
+def _record(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    drawn = [_drawn(sale) for sale in sales]
+    whole = [one for one in drawn if isinstance(one, tuple)]
+    members = sorted({purchase.member_id for purchase, _lines in whole})
+    with connection.cursor() as cursor:
+        lock_members(cursor, members)
+        keys = [purchase.key for purchase, _lines in whole]
+        known = {found.key: found for found in Purchase.objects.filter(key__in=keys).prefetch_related("lines")}
+        new: dict[str, Drawn] = {}
+        outcomes = [one if isinstance(one, Exception) else _sorted_out(one, known, new) for one in drawn]
+        if new:
+            _write(list(new.values()))
+            _earn(cursor, [purchase for purchase, _lines in new.values()])
+    return outcomes
+
+
+def _drawn(sale: Mapping[str, Any]) -> Drawn | LiesInTheFuture | RateMissing | WrongLines:
+    try:
+        return draw_up(**sale)
+    except (LiesInTheFuture, RateMissing, WrongLines) as refusal:
+        return refusal
+
+
+def _sorted_out(one: Drawn, known: Mapping[str, Purchase], new: dict[str, Drawn]) -> Outcome:
+    """New, a repetition of what is there or stands earlier in the batch, or something else under the same key."""
+    purchase, lines = one
+    first, first_lines = new.get(purchase.key, (None, []))
+    try:
+        if purchase.key in known:
+            refuse_difference(known[purchase.key], purchase, lines)
+            return known[purchase.key], False
+        if first is None:
+            new[purchase.key] = one
+            return purchase, True
+        refuse_difference(first, purchase, lines, first_lines)
+    except PurchaseDiffers as refusal:
+        return refusal
+    return first, False
+
+
+def _write(new: Sequence[Drawn]) -> None:
+    Purchase.objects.bulk_create([purchase for purchase, _lines in new])
+    for purchase, lines in new:
+        for line in lines:
+            line.purchase = purchase
+    PurchaseLine.objects.bulk_create([line for _purchase, lines in new for line in lines])
+
+
+def _earn(cursor: CursorWrapper, new: Sequence[Purchase]) -> None:
+    """Give what they earn, then what refunds that waited for them take back; the accounts are locked."""
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_bought")
+    cursor.execute(
+        "CREATE TEMPORARY TABLE loyalty_bought ON COMMIT DROP AS SELECT id AS purchase_id, member_id, purchased_at"
+        " FROM members_purchase WHERE id = ANY(%s)",
+        [[purchase.pk for purchase in new]],
+    )
+    cursor.execute("CREATE UNIQUE INDEX ON loyalty_bought (purchase_id)")
+    cursor.execute("ANALYZE loyalty_bought")
+    earn_for_bought(cursor, now=timezone.now())
+    by_key = {purchase.key: purchase for purchase in new}
+    waiting = Refund.objects.filter(state=Refund.State.WAITING, purchase_key__in=by_key)
+    refunded = [by_key[key] for key in sorted(set(waiting.values_list("purchase_key", flat=True)))]
+    for purchase in refunded:
+        refunds.apply_waiting(purchase)
+    if refunded:
+        refunds.look_at_tiers(sorted({purchase.member_id for purchase in refunded}))
+    members = {purchase.member_id for purchase in new}
+    if Lot.objects.filter(member__in=members, idle_months__isnull=False, remaining__gt=0).exists():
+        for purchase in sorted(new, key=lambda one: one.purchased_at):
+            ledger.prolong([purchase.member_id], purchase.purchased_at)
