@@ -69,7 +69,7 @@ def column_words() -> dict[str, str]:
         "redeemed": _("Redeemed"),
         "expired": _("Expired"),
         "adjusted": _("Adjusted"),
-        "reversed": _("Taken back"),
+        "reversed": _("Reversed"),
         "transferred": _("Transferred"),
     }
 

@@ -83,6 +83,11 @@ def test_every_month_goes_on_where_the_one_before_ended_and_adds_up(members: lis
     assert (june.columns["reversed"], june.debt) == (-500, 400)
 
 
+def test_every_kind_of_entry_has_its_column() -> None:
+    columns = [kind for kinds in liability.COLUMNS.values() for kind in kinds]
+    assert sorted(columns) == sorted(Entry.Kind.values)
+
+
 def test_the_totals_are_those_of_accounts_and_lots(members: list[Member]) -> None:
     totals = liability.liability(NOW).totals
     assert totals.outstanding == sum(Lot.objects.values_list("remaining", flat=True))
