@@ -234,6 +234,20 @@ _CHECKS: Final = (
              GROUP BY entry.purchase_id, version.rule_id HAVING count(*) > 1""",
     ),
     Check(
+        key="caps",
+        invariant=5,
+        name=_("No cap of a rule let more points through than its versions ever allowed"),
+        sql="""
+            SELECT rule_id AS rule, per, "of", period_start, capuse.member_id, capuse.points, allowed.points AS cap
+              FROM loyalty_capuse capuse
+              JOIN (SELECT version.rule_id, cap->>'per' AS per, coalesce(cap->>'of', 'member') AS "of",
+                           max((cap->>'points')::bigint) AS points
+                      FROM loyalty_ruleversion version, jsonb_array_elements(version.definition->'caps') AS cap
+                     WHERE version.state IN ('active', 'retired')
+                     GROUP BY 1, 2, 3 HAVING bool_and(cap->>'points' IS NOT NULL)) allowed USING (rule_id, per, "of")
+             WHERE capuse.points > allowed.points""",
+    ),
+    Check(
         key="stock",
         invariant=5,
         name=_("No stock is below zero"),

@@ -355,3 +355,15 @@ def test_a_cap_begins_anew_with_the_day_and_an_undone_import_gives_it_back(tmp_p
     assert buy(member, 500, "d") == 150
     assert buy(make_member(), 500, "e") == 0
     prove()
+
+
+@pytest.mark.django_db
+def test_verify_finds_a_cap_that_was_passed_behind_the_programs_back() -> None:
+    version = in_force("Capped", PER_UNIT, caps=[{"per": "day", "points": 100}])
+    use = CapUse.objects.create(
+        rule=version.rule, per="day", of="member", period_start=NOW.date(), member=make_member(), points=100
+    )
+    [check] = [check for check in verify.checks() if check.key == "caps"]
+    assert check.offending() == []
+    CapUse.objects.filter(pk=use.pk).update(points=101)
+    assert [row["points"] for row in check.offending()] == [101]
