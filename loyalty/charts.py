@@ -78,7 +78,7 @@ def backtest(months: Sequence[str], would: Sequence[int], really: Sequence[int])
     if not any([*would, *really]):
         return None
     scale = points_scale(max([*would, *really]))
-    series = ((_("Really given"), "@2", really), (_("With this version"), "@1", would))
+    series = ((_("Really given"), "@idle", really), (_("With this version"), "@1", would))
     return {
         "data": [
             {

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from loyalty.models import EarningRule
 from loyalty.rules import editing, sentences, subjects
@@ -213,7 +214,8 @@ class _Builder:
         rows = []
         if not is_tier:
             factors = sentences.part(one, "factors")
-            known = {key: key for key in factors} | subjects.choice_labels(chosen)
+            labels = subjects.choice_labels(chosen)
+            known = labels | {key: key for key in factors if key not in labels}
             for key, label in list(known.items())[:FACTOR_ROWS]:
                 number = self._number(f"{at}-factors-{key}", str(label), factors.get(key))
                 rows.append([Token(word=str(label)), Token(word="×"), Token(field=number)])
@@ -260,9 +262,9 @@ class _Builder:
         priority = self._number("stacking-priority", _("Priority"), stacking.get("priority", 0))
         if chosen == "best":
             return tokens(
-                _("{mode}: the group {group}, priority {priority}"), mode=mode, group=group, priority=priority
+                _("{mode} in the group {group} with priority {priority}"), mode=mode, group=group, priority=priority
             )
-        pattern = _("{mode}: all, or those of the group {group}; priority {priority}")
+        pattern = _("{mode} of the group {group} (empty: all) with priority {priority}")
         return tokens(pattern, mode=mode, group=group, priority=priority)
 
     def _pending(self) -> list[Token]:
@@ -270,14 +272,14 @@ class _Builder:
         chosen = "released" if "until" in pending else "days" if pending.get("days", 0) != 0 else "none"
         kinds = [
             ("none", _("can be spent at once")),
-            ("days", _("wait some days")),
+            ("days", pgettext("points", "wait")),
             ("released", _("wait until they are released")),
         ]
         kind = self._choice("pending-kind", _("Waiting"), kinds, chosen, redraws=True)
         if chosen != "days":
             return tokens(_("the points {kind}"), kind=kind)
         days = self._number("pending-days", _("Days"), pending.get("days"))
-        return tokens(_("the points {kind}: {days} days"), kind=kind, days=days)
+        return tokens(_("the points {kind} {days} days"), kind=kind, days=days)
 
     def _expiry(self) -> list[Token]:
         expiry = sentences.part(self.definition, "expiry")
