@@ -28,7 +28,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "redeemed": ("redeem", "return"),
     "expired": ("expire",),
     "adjusted": ("adjust",),
-    "reversed": ("reverse", "clawback", "return"),
+    "reversed": ("reverse", "clawback"),
     "transferred": ("transfer",),
 }
 
