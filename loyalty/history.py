@@ -75,7 +75,7 @@ def _about(entry: Entry) -> str:
 
 
 def tier_changes(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
-    """The member's moves between tiers, each with the spend that proves it."""
+    """The member's moves between tiers, each with the evidence that proves it."""
     changes = (
         TierChange.objects.filter(member=member, changed_at__lt=before)
         .select_related("from_tier", "to_tier")

@@ -18,7 +18,7 @@ def expire_points() -> None:
 
 @shared_task
 def recalculate_tiers() -> None:
-    """Nightly: find members whose spend has left the window."""
+    """Nightly: find members whose tier ends or changes without their doing anything."""
     jobs.start(recalculation.JOB, title=_("Look at all tiers"), payload={}, user=None)
 
 

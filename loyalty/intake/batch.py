@@ -26,7 +26,8 @@ ATTEMPTS: Final = 3
 def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     """Take purchases in, each as :func:`~loyalty.intake.record_purchase` does, and say in order what came of each.
 
-    A sale holds that function's arguments. What one is refused for stands in its place instead of being raised.
+    A sale holds that function's arguments, all but ``redemptions``. What one is refused for stands in its place
+    instead of being raised.
     Each earns by the tier that its member had just before it, reckoned from all purchases of the batch.
     """
     for attempt in range(1, ATTEMPTS + 1):
