@@ -74,7 +74,8 @@ class EarningInteractionKind(InteractionKind):
         cursor.execute("SELECT DISTINCT member_id FROM loyalty_entry JOIN loyalty_batch ON entry_id = id")
         members = [row[0] for row in cursor.fetchall()]
         removed = dict(super().undo(cursor, run_id))
-        tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
+        if members:
+            tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
         return removed | {"entries": entries}
 
 
