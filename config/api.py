@@ -50,6 +50,7 @@ urlpatterns = [
     re_path(r"^survey-responses/?$", AnswersView.as_view(), name="survey-responses"),
     re_path(r"^purchases/?$", loyalty.PurchasesView.as_view(), name="purchases"),
     re_path(r"^purchases/batch/?$", loyalty.PurchaseBatchView.as_view(), name="purchase-batch"),
+    re_path(r"^purchases/(?P<key>.+?)/release/?$", loyalty.ReleaseView.as_view(), name="purchase-release"),
     re_path(r"^purchases/(?P<key>.+?)/?$", loyalty.PurchaseView.as_view(), name="purchase"),
     re_path(r"^tiers/?$", loyalty.TiersView.as_view(), name="tiers"),
     re_path(r"^members/(?P<number>[^/]+)/points/?$", loyalty.BalanceView.as_view(), name="points"),

@@ -23,6 +23,8 @@ from rest_framework.exceptions import ParseError
 from staff.problems import Problem
 
 DEEPEST: Final = 16
+# What an id can be at most: a bigint.
+LARGEST_ID: Final = 2**63 - 1
 
 # Patterns mean the same to Python and to ECMAScript, by which OpenAPI reads them; the whole text must match.
 LINE: Final = r"[^\u0000-\u001f\u007f]*"
@@ -360,3 +362,7 @@ class Items(serializers.ListField):
         self, *, child: serializers.Field[Any, Any, Any, Any], most: int, least: int = 1, **options: Any
     ) -> None:
         super().__init__(child=child, min_length=least, max_length=most, **options)
+
+
+class Nothing(Input):
+    """An empty object."""

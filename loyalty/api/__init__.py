@@ -3,7 +3,7 @@
 from loyalty.api.adjustments import AdjustmentsView
 from loyalty.api.interactions import InteractionBatchView, InteractionsView
 from loyalty.api.points import BalanceView, EntriesView, LotsView
-from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView
+from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView, ReleaseView
 from loyalty.api.quotes import QuotesView
 from loyalty.api.refunds import RefundBatchView, RefundsView
 from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
@@ -26,6 +26,7 @@ __all__ = [
     "RedemptionsView",
     "RefundBatchView",
     "RefundsView",
+    "ReleaseView",
     "RewardsView",
     "StandingView",
     "TiersView",

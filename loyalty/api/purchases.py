@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.intake import LineInput, record_purchase, record_purchases
+from loyalty.intake import LineInput, record_purchase, record_purchases, release_points
 from loyalty.intake.batch import Outcome
 from loyalty.models import Entry
 from members import references
@@ -22,7 +22,20 @@ from members.api.naming import MemberName, member_of, unknown
 from members.models import Purchase, PurchaseLine
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
-from staff.api_input import CURRENCY, NAME, Amount, Digits, Input, Items, Moment, Text, Whole, told
+from staff.api_input import (
+    CURRENCY,
+    LARGEST_ID,
+    NAME,
+    Amount,
+    Digits,
+    Input,
+    Items,
+    Moment,
+    Nothing,
+    Text,
+    Whole,
+    told,
+)
 from staff.idempotency import caller_of, key_of, once
 from staff.permissions import Scope
 from staff.problems import Problem
@@ -69,6 +82,24 @@ class PurchaseInput(Basket):
         help_text="Its own number, the same in an import. Without one, the request's key stands for it.",
     )
     purchased_at = Moment()
+
+
+class OnePurchase(PurchaseInput):
+    """A purchase by itself, which points may have paid for."""
+
+    redemptions = Items(
+        child=Whole(least=1, most=LARGEST_ID),
+        most=20,
+        least=0,
+        default=list,
+        help_text="Redemptions of the member that paid a part of it: a refund gives their points back.",
+    )
+
+
+class Released(serializers.Serializer[dict[str, int]]):
+    """How many of a purchase's awards were held until now."""
+
+    released = serializers.IntegerField(min_value=0)
 
 
 class PurchaseBatch(Input):
@@ -158,12 +189,12 @@ class PurchasesView(ApiView):
 
     @extend_schema(
         operation_id="create_purchase",
-        request=PurchaseInput,
+        request=OnePurchase,
         responses={200: WholePurchase, 201: WholePurchase},
     )
     def post(self, request: Request) -> HttpResponse:
         """Take in one purchase: 201 where it is new, 200 where its receipt is there with the same content."""
-        given = told(PurchaseInput, request.data)
+        given = told(OnePurchase, request.data)
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
 
         def record() -> Response:
@@ -196,11 +227,27 @@ class PurchaseView(ApiView):
     @extend_schema(operation_id="get_purchase", responses={200: WholePurchase})
     def get(self, request: Request, key: str) -> Response:
         """Read one purchase by its receipt, or by the key that it has instead."""
-        purchase = Purchase.objects.select_related("member").prefetch_related("lines").filter(key=key).first()
-        if purchase is None:
-            text = _("There is no purchase %(key)s.") % {"key": key[:60]}
-            raise Problem(404, "unknown-purchase", text)
-        return Response(_whole(purchase))
+        return Response(_whole(_purchase(key)))
+
+
+class ReleaseView(ApiView):
+    """Releasing the points of a purchase that wait for an event."""
+
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.PURCHASES_WRITE}
+
+    @extend_schema(operation_id="release_points", request=Nothing, responses={200: Released})
+    def post(self, request: Request, key: str) -> HttpResponse:
+        """Let the held points of a purchase be used from now on: it was delivered, or cannot be returned any more."""
+        told(Nothing, request.data)
+        return once(request, lambda: Response({"released": release_points(_purchase(key))}))
+
+
+def _purchase(key: str) -> Purchase:
+    purchase = Purchase.objects.select_related("member").prefetch_related("lines").filter(key=key).first()
+    if purchase is None:
+        text = _("There is no purchase %(key)s.") % {"key": key[:60]}
+        raise Problem(404, "unknown-purchase", text)
+    return purchase
 
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from loyalty import ledger, tiers
+from loyalty import ledger, rewards, tiers
 from loyalty.intake import LiesInTheFuture, RateMissing, RefundRefused, WrongLines
 from staff.problems import Problem
 
@@ -28,6 +28,9 @@ def refusing(*, time: str = "occurred_at", key: str = "key") -> Iterator[None]:
         raise _wrong_lines(error) from error
     except RefundRefused as error:
         raise _refund_refused(error) from error
+    except rewards.NotTheirs as error:
+        text = _("Redemption %(id)d cannot have paid for this purchase.") % {"id": error.redemption_id}
+        raise Problem(422, "redemption-not-theirs", text, "redemptions") from error
     except tiers.NoTiers as error:
         raise Problem(409, "not-started", _("The programme has no tiers yet.")) from error
     except ledger.InsufficientPoints as error:

@@ -17,13 +17,11 @@ from loyalty.models import Redemption, Reward
 from members.api.naming import MemberName, member_of
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
-from staff.api_input import Input, Whole, told
+from staff.api_input import LARGEST_ID, Input, Nothing, Whole, told
 from staff.idempotency import caller_of, key_of, once
 from staff.models import User
 from staff.permissions import Scope
 from staff.problems import Problem
-
-LARGEST_ID = 2**63 - 1
 
 
 class RewardRow(serializers.ModelSerializer[Reward]):
@@ -61,10 +59,6 @@ class RedemptionInput(Input):
     points = Whole(
         least=1, most=2**31 - 1, required=False, help_text="What the member was shown; any other price is refused."
     )
-
-
-class Nothing(Input):
-    """An empty object."""
 
 
 class RewardsView(ApiView):

@@ -5,6 +5,7 @@ from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction,
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
 from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
+from loyalty.intake.releasing import release_points
 from loyalty.intake.returning import RefundLineInput, RefundRefused
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "record_purchase",
     "record_purchases",
     "record_refund",
+    "release_points",
 ]

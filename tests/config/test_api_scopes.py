@@ -28,6 +28,7 @@ OPERATIONS = {
     ("post", "purchases/"): S.PURCHASES_WRITE,
     ("get", "purchases/{key}/"): S.PURCHASES_READ,
     ("post", "purchases/batch/"): S.PURCHASES_WRITE,
+    ("post", "purchases/{key}/release/"): S.PURCHASES_WRITE,
     ("post", "refunds/"): S.REFUNDS_WRITE,
     ("post", "refunds/batch/"): S.REFUNDS_WRITE,
     ("post", "interactions/"): S.INTERACTIONS_WRITE,

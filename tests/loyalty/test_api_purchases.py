@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.live_server_helper import LiveServer
 
-from loyalty import ledger, programme
-from loyalty.models import Account, Entry
+from loyalty import ledger, programme, rules
+from loyalty.models import Account, EarningRule, Entry, Reward, RuleVersion
 from members.models import Member, Purchase
 from staff.permissions import Scope
 from tests.factories import make_member
@@ -20,6 +20,7 @@ from tests.over_http import Till, all_at_once, bearer, post
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 BOUGHT = "2026-05-30T18:20:00+08:00"
+REFUNDED = "2026-05-31T18:20:00+08:00"
 
 pytestmark = pytest.mark.django_db
 
@@ -337,3 +338,34 @@ def test_a_batch_gives_what_the_same_purchases_give_one_by_one() -> None:
     assert len(told[0]) == 4
     tiers = [till.get(f"members/{member.number}/tier").json()["tier"]["key"] for member in (one, many)]
     assert tiers[0] == tiers[1] == "silver"
+
+
+def test_points_that_wait_for_the_delivery_are_released_once() -> None:
+    member, till = make_member(), Till()
+    usual = RuleVersion.objects.get().definition
+    held = rules.draft(
+        EarningRule.objects.create(name="Held"), definition=usual | {"pending": {"until": "released"}}, user=None
+    )
+    rules.submit(held, user=None)
+    rules.approve(held, user=None)
+    rules.activate(held, user=None, since_ever=True)
+    till.post("purchases", sale(member))
+    assert till.get(f"members/{member.number}/points").json()["available"] == 128
+    assert till.post("purchases/R-1/release", {}, key="one").json() == {"released": 1}
+    assert till.post("purchases/R-1/release", {}, key="two").json() == {"released": 0}
+    assert till.get(f"members/{member.number}/points").json()["available"] == 256
+    assert till.post("purchases/R-2/release", {}, key="three").status_code == 404
+
+
+def test_points_that_paid_for_a_purchase_come_back_with_its_refund() -> None:
+    member, till = make_member(), Till()
+    reward = Reward.objects.create(name="Coffee", points=100)
+    with time_machine.travel(NOW, tick=False):
+        till.post("purchases", sale(member, "R-1", "100"))
+        redeemed = till.post("redemptions", {"member": member.number, "reward": reward.pk}).json()["id"]
+        other = till.post("purchases", sale(make_member(), "R-2", redemptions=[redeemed]))
+        assert (other.status_code, other.json()["code"]) == (422, "redemption-not-theirs")
+        assert till.post("purchases", sale(member, "R-2", "50", redemptions=[redeemed])).status_code == 201
+        refund = {"purchase": "R-2", "external_id": "T-1", "refunded_at": REFUNDED}
+        assert till.post("refunds", refund).status_code == 201
+        assert till.get(f"members/{member.number}/points").json()["available"] == 100

@@ -337,6 +337,7 @@ TABLE: dict[str, Row] = {
     "api:members": answers(Scope.MEMBERS_READ),
     "api:purchases": answers(Scope.PURCHASES_READ),
     "api:purchase-batch": answers(Scope.PURCHASES_WRITE, status=405),
+    "api:purchase-release": answers(Scope.PURCHASES_WRITE, lambda: {"key": make_purchase().key}, status=405),
     "api:purchase": answers(Scope.PURCHASES_READ, lambda: {"key": make_purchase().key}),
     "api:points": answers(Scope.POINTS_READ, a_member),
     "api:lots": answers(Scope.POINTS_READ, a_member),
