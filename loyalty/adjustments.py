@@ -116,10 +116,19 @@ def told(found: Preview) -> list[tuple[str, str]]:
 
 
 @transaction.atomic
-def adjust(wish: Adjustment, *, key: str, user: User | None, agent: str = "", label: str = "") -> Entry | Approval:
+def adjust(
+    wish: Adjustment,
+    *,
+    key: str,
+    user: User | None,
+    agent: str = "",
+    label: str = "",
+    keeper: User | None = None,
+) -> Entry | Approval:
     """Give or take the points, or ask for it where it takes a second person.
 
-    A machine has no ``user``: it names its ``agent`` ("key:12") for the day's limit and a ``label``. The same key
+    A machine has no ``user``: it names its ``agent`` ("key:12") for the day's limit and a ``label``. Who made
+    it is its ``keeper``: a request of the machine is theirs, so that somebody else decides. The same key
     with the same input returns what it led to the first time. Raises
     :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`,
     :class:`~loyalty.limits.DayLimitReached`, :class:`NotEligible` and :class:`NoSuchReason`.
@@ -137,7 +146,7 @@ def adjust(wish: Adjustment, *, key: str, user: User | None, agent: str = "", la
         raise NotEligible
     by, size = label or str(user or ""), abs(wish.points)
     if limits.needs_second_person(size):
-        return _ask(wish, member, reason, key=key, user=user, label=label)
+        return _ask(wish, member, reason, key=key, user=user or keeper, label=label)
     now = timezone.now()
     limits.take(agent or (limits.agent_of(user) if user else label), size, at=now)
     entry = _post(wish, reason, key=key, by=by, approved_by="", at=now)

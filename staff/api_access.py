@@ -53,6 +53,11 @@ def may(request: Request, scope: Scope) -> bool:
     return isinstance(user, User) and scope in SCOPE_PERMISSIONS and user.may(SCOPE_PERMISSIONS[scope])
 
 
+def keeper_of(request: Request) -> User | None:
+    """Who made the key, and so is not the second person for what it asks; None for keys of the terminal."""
+    return request.auth.created_by if isinstance(request.auth, ApiKey) else None
+
+
 class HasScope(permissions.BasePermission):
     """Lets a key through whose scopes, or a person whose role, allow the method; nobody else."""
 

@@ -16,6 +16,7 @@ from loyalty.limits import DayLimitReached
 from loyalty.models import Entry
 from members.api.naming import label_of, member_of
 from staff.api import ApiView
+from staff.api_access import keeper_of
 from staff.api_input import Input, Text, Whole, told
 from staff.idempotency import caller_of, key_of, once
 from staff.models import User
@@ -66,7 +67,12 @@ def _adjust(request: Request, number: str, given: dict[str, Any]) -> Response:
     try:
         with refusing():
             done = adjustments.adjust(
-                wish, key=f"api:{caller}:{key_of(request)}", user=user, agent=caller, label=label_of(request)
+                wish,
+                key=f"api:{caller}:{key_of(request)}",
+                user=user,
+                agent=caller,
+                label=label_of(request),
+                keeper=keeper_of(request),
             )
     except adjustments.NoSuchReason as error:
         raise Problem(422, "unknown-reason", _("There is no such reason."), "reason") from error

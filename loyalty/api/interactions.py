@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.intake import RecordedInteraction, record_interaction
-from loyalty.ledger.bulk import lock_members
+from loyalty.intake.interactions import lock_for
 from members import references
 from members.api.naming import MemberName, member_of, unknown
 from staff.api import ApiView
@@ -98,9 +98,13 @@ class InteractionBatchView(ApiView):
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     members = references.ids_of({item["member"] for item in given})
     # A referral names a second member, who earns too.
-    named = {value for item in given for value in item["properties"].values() if isinstance(value, str)}
+    named = {str(value) for item in given for value in item["properties"].values() if value}
     with connection.cursor() as cursor:
-        lock_members(cursor, sorted({*members.values(), *references.ids_of_either(named)}))
+        lock_for(
+            cursor,
+            {*members.values(), *references.ids_of_either(named)},
+            [item["occurred_at"] for item in given],
+        )
 
     def record(index: int, item: Mapping[str, Any]) -> tuple[Any, bool]:
         if item["member"] not in members:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.intake import RecordedRefund, RefundLineInput, record_refund
+from loyalty.intake import RecordedRefund, RefundLineInput, record_refund, refunds
 from loyalty.ledger.bulk import lock_members
 from members.models import Purchase, Refund
 from staff.api import ApiView
@@ -120,6 +120,8 @@ def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     members = Purchase.objects.filter(key__in=keys).values_list("member_id", flat=True)
     with connection.cursor() as cursor:
         lock_members(cursor, sorted(set(members)))
+    # Of two batches, the one waits for the other here and not in the middle of it.
+    refunds.hold(sorted(keys))
 
     def record(index: int, item: Mapping[str, Any]) -> tuple[Any, bool]:
         done = _record(item, f"{own_key}:{index}")

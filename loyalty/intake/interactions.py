@@ -1,6 +1,6 @@
 """What members do besides buying: written and rewarded in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from loyalty.intake.recording import LiesInTheFuture
 from loyalty.ledger.bulk import lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
+from loyalty.rules.caps import CapBook
 from loyalty.rules.definition import Fixed
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
@@ -82,6 +83,20 @@ def record_interaction(
             expire_members(cursor, members, now)
         look.settle()
     return RecordedInteraction(interaction=interaction, entries=entries, is_new=True)
+
+
+def lock_for(cursor: CursorWrapper, members: Iterable[int], moments: Iterable[datetime]) -> None:
+    """Lock what many interactions of one transaction need, in the one order, before the first is recorded.
+
+    ``members`` are those who did them and those whom they may name, ``moments`` when they happened.
+    """
+    lock_members(cursor, sorted(set(members)))
+    latest = latest_moment()
+    possible = sorted(moment for moment in moments if moment <= latest)
+    if possible:
+        terms = [one for one in rules.Period(possible[0], possible[-1]).terms if one.definition.event == INTERACTION]
+        zone = timezone.get_default_timezone()
+        CapBook(cursor).lock_programme_on(terms, {timezone.localdate(moment, zone) for moment in possible})
 
 
 def naming(terms: Sequence[rules.Terms]) -> set[str]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
+from uuid import uuid4
 
 from django.db import connection, transaction
 from django.db.models import Count, F, Sum
@@ -115,7 +116,11 @@ def preview_refund(
     """What :func:`record_refund` would do now. It is done and rolled back, so that nothing is left of it."""
     with transaction.atomic():
         done = record_refund(
-            key="preview", purchase_key=purchase_key, refunded_at=timezone.now(), amount=amount, lines=lines
+            key=f"preview:{uuid4().hex}",
+            purchase_key=purchase_key,
+            refunded_at=timezone.now(),
+            amount=amount,
+            lines=lines,
         )
         transaction.set_rollback(True)
     return done

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from loyalty import ledger, programme
 from loyalty.intake.refunds import apply_waiting, entries_of
+from loyalty.models import Entry, Redemption
 from members.models import Purchase, Refund, RefundLine
 
 State = Refund.State
@@ -23,7 +24,7 @@ def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int
         return 0
     settings = programme.settings_now()
     grace = timezone.now() + timedelta(days=settings.grace_days)
-    entries = [entry for refund in refunds for entry in entries_of(refund) if entry.kind != entry.Kind.REVERSE]
+    entries = [entry for refund in refunds for entry in entries_of(refund) if not _stays(entry)]
     # The last first, so that each finds the account as it left it.
     for entry in sorted(entries, key=lambda entry: (entry.member_id, -entry.seq)):
         ledger.reverse(
@@ -35,6 +36,14 @@ def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int
     )
     Purchase.objects.filter(pk__in=purchases, refunded_value__gt=0).update(refunded_value=0)
     return len(refunds)
+
+
+def _stays(entry: Entry) -> bool:
+    """What a refund gave back of a redemption that is cancelled by now is the member's: the rest came with that."""
+    if entry.kind == Entry.Kind.RETURN:
+        redemption = entry.award.redemption if entry.award else None
+        return redemption is not None and redemption.state == Redemption.State.CANCELLED
+    return entry.kind == Entry.Kind.REVERSE
 
 
 def apply_again(purchases: Sequence[int]) -> None:

@@ -171,14 +171,19 @@ def _give_back(account: Account, entry: Entry, movement: Movement, grace_until: 
     rest = movement.points - paid
     draws = Draw.objects.filter(entry=entry, points__gt=0).select_related("lot")
     portions: list[Portion] = []
-    own = 0
+    own, until = 0, None
     for each in draws.order_by(F("lot__expires_at").desc(nulls_first=True), "-lot_id"):
         if back := min(each.points, rest):
             rest -= back
             if grace_until and each.lot.expires_at and each.lot.expires_at <= movement.occurred_at:
                 own += back
-            else:
-                portions.append((each.lot, -back))
+                continue
+            # A lot never holds more than it began with: another reversal may have filled it and taken from others.
+            kept = min(back, each.lot.points - each.lot.remaining)
+            if kept:
+                portions.append((each.lot, -kept))
+            if kept < back:
+                own, until = own + back - kept, each.lot.expires_at
     reversal = write(account, replace(movement, debt=-paid))
     draw(reversal, portions)
     # What is left was debt, and is paid: there is no lot that it came from.
@@ -189,7 +194,7 @@ def _give_back(account: Account, entry: Entry, movement: Movement, grace_until: 
             points=own + rest,
             remaining=own + rest,
             activates_at=movement.occurred_at,
-            expires_at=_expiry_of_own(entry, movement.occurred_at, grace_until),
+            expires_at=_expiry_of_own(entry, movement.occurred_at, grace_until) or until,
         )
     return reversal
 

@@ -6,6 +6,7 @@ ends: of purchases that race, each sees what the one before it used.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,19 +32,16 @@ class CapBook:
 
     def lock_programme(self, versions: Iterable[Terms]) -> None:
         """Lock the programme's rows for all days of ``loyalty_events`` (a temporary table; column ``at``), in order."""
-        per = {
-            (terms.rule_id, cap.per)
-            for terms in versions
-            for cap in terms.definition.caps
-            if cap.of == "programme" and cap.per != PURCHASE
-        }
-        if not per:
-            return
-        self._cursor.execute(_DAYS, {"zone": settings.TIME_ZONE})
-        days = [row[0] for row in self._cursor.fetchall()]
-        self.load(
-            {(rule_id, name, "programme", period_start(name, day), None) for rule_id, name in per for day in days}
-        )
+        if per := _programme_caps(versions):
+            self._cursor.execute(_DAYS, {"zone": settings.TIME_ZONE})
+            self._load_programme(per, {row[0] for row in self._cursor.fetchall()})
+
+    def lock_programme_on(self, versions: Iterable[Terms], days: Iterable[date]) -> None:
+        """The same for these days, where events of one transaction are reckoned one by one."""
+        self._load_programme(_programme_caps(versions), set(days))
+
+    def _load_programme(self, caps: set[tuple[int, str]], days: set[date]) -> None:
+        self.load({(rule_id, per, "programme", period_start(per, day), None) for rule_id, per in caps for day in days})
 
     def load(self, keys: Iterable[CapKey]) -> None:
         """Read what is used of these caps, and lock the rows of the programme's."""
@@ -103,6 +101,16 @@ def give_back(cursor: CursorWrapper, batch: str) -> None:
     keys = sorted(uses, key=_in_order)
     if keys:
         cursor.execute(_TAKE, _arrays(keys) | _amounts(uses, keys))
+
+
+def _programme_caps(versions: Iterable[Terms]) -> set[tuple[int, str]]:
+    """Of which rules, and per what, all members together have a cap."""
+    return {
+        (terms.rule_id, cap.per)
+        for terms in versions
+        for cap in terms.definition.caps
+        if cap.of == "programme" and cap.per != PURCHASE
+    }
 
 
 def _in_order(key: CapKey) -> tuple[object, ...]:
