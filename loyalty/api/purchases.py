@@ -16,6 +16,7 @@ from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.intake import LineInput, record_purchase, record_purchases, release_points
 from loyalty.intake.batch import Outcome
+from loyalty.intake.lines import to_cents
 from loyalty.models import Entry
 from members import references
 from members.api.naming import MemberName, member_of, unknown
@@ -292,7 +293,7 @@ def _arguments(item: Mapping[str, Any], own_key: str, member_id: int) -> dict[st
 
 def check_size(basket: Mapping[str, Any]) -> None:
     """Refuse what no column holds."""
-    if basket["amount"] * basket.get("rate", 1) >= LARGEST_VALUE:
+    if to_cents(basket["amount"] * basket.get("rate", 1)) >= LARGEST_VALUE:
         raise Problem(422, "too-large", _("This is too large."), "amount")
 
 

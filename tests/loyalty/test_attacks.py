@@ -56,6 +56,18 @@ def test_no_refund_from_outside_stands_in_the_way_of_looking_at_one() -> None:
     assert Refund.objects.count() == 1
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["purchases", "quotes"])
+def test_a_value_that_only_rounding_makes_too_large_is_refused(path: str) -> None:
+    programme.ensure_defaults()
+    sold = {"member": make_member().number, "amount": "1000.00", "currency": "EUR", "rate": "999999999.99999999"}
+    if path == "purchases":
+        sold |= {"receipt": "R", "purchased_at": NOW.isoformat()}
+    refused = Till().post(path, sold)
+    assert (refused.status_code, refused.json()["code"]) == (422, "too-large")
+    assert not Purchase.objects.exists()
+
+
 def bought_with_points() -> tuple[int, Redemption, Purchase]:
     """100 points for a voucher pay for a purchase, of which half is given back."""
     programme.ensure_defaults()
