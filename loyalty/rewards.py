@@ -39,7 +39,7 @@ class OutOfStock(RedemptionError):
 
 
 class NotTheirs(RedemptionError):
-    """A redemption cannot have paid for a purchase: another member's, cancelled, or paying for another one."""
+    """A redemption cannot have paid for a purchase: another member's, cancelled, handed over, or paying for another."""
 
     def __init__(self, redemption_id: int) -> None:
         self.redemption_id = redemption_id
@@ -154,11 +154,13 @@ def payers(redemption_ids: Iterable[int]) -> set[int]:
 def pays(redemption_ids: Iterable[int], purchase: Purchase) -> None:
     """Note that these redemptions paid a part of a purchase, so that its refund gives their points back.
 
-    Raises :class:`NotTheirs` where one is another member's, is cancelled, or pays for another purchase.
+    Raises :class:`NotTheirs` where one is another member's, is cancelled, pays for another purchase, or was
+    handed over already: who has the reward cannot get its points back as well.
     """
+    is_open = Q(purchase=None, state__in=[State.RESERVED, State.CONFIRMED])
     for pk in sorted(set(redemption_ids)):
         theirs = Redemption.objects.filter(pk=pk, member_id=purchase.member_id).exclude(state=State.CANCELLED)
-        if not theirs.filter(Q(purchase=None) | Q(purchase=purchase)).update(purchase=purchase):
+        if not theirs.filter(is_open | Q(purchase=purchase)).update(purchase=purchase):
             raise NotTheirs(pk)
 
 

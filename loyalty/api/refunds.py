@@ -117,9 +117,8 @@ class RefundBatchView(ApiView):
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     keys = {item["purchase"] for item in given}
-    members = Purchase.objects.filter(key__in=keys).values_list("member_id", flat=True)
     with connection.cursor() as cursor:
-        lock_members(cursor, sorted(set(members)))
+        lock_members(cursor, refunds.touched_by(Purchase.objects.filter(key__in=keys)))
     # Of two batches, the one waits for the other here and not in the middle of it.
     refunds.hold(sorted(keys))
 

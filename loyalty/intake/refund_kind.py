@@ -217,14 +217,25 @@ SELECT purchase.id, r.row_no, r.refunded_at, r.amount, coalesce(upper(r.currency
  ORDER BY purchase.member_id, purchase.id, r.refunded_at, r.row_no
 """
 
+# Whose accounts may move: the members', and those of a household who paid with points (``refunds.touched_by``).
 _MEMBERS: Final = """
-SELECT DISTINCT purchase.member_id
+SELECT purchase.member_id
   FROM import_rows AS r JOIN members_purchase AS purchase ON purchase.key = r.receipt
+UNION
+SELECT entry.member_id
+  FROM import_rows AS r JOIN members_purchase AS purchase ON purchase.key = r.receipt
+  JOIN loyalty_redemption redemption ON redemption.purchase_id = purchase.id
+  JOIN loyalty_entry entry ON entry.redemption_id = redemption.id
 """
 
-_MEMBERS_OF_RUN: Final = (
-    "SELECT DISTINCT member_id FROM members_refund WHERE import_run_id = {} AND member_id IS NOT NULL"
-)
+_MEMBERS_OF_RUN: Final = """
+WITH undone AS (SELECT member_id, purchase_id FROM members_refund WHERE import_run_id = {} AND member_id IS NOT NULL)
+SELECT member_id FROM undone
+UNION
+SELECT entry.member_id
+  FROM undone JOIN loyalty_redemption redemption USING (purchase_id)
+  JOIN loyalty_entry entry ON entry.redemption_id = redemption.id
+"""
 
 _MISSING: Final = """
 SELECT DISTINCT r.receipt FROM import_rows AS r

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, QuerySet, Sum
 from django.utils import timezone
 
 from loyalty import ledger, programme, tiers
@@ -328,10 +328,15 @@ def _lock(purchase_key: str) -> Purchase | None:
             is_held = True
 
 
+def touched_by(purchases: QuerySet[Purchase]) -> list[int]:
+    """Whose accounts refunds of these may move, in order: their members', and those of who paid with points."""
+    paid = Entry.objects.filter(redemption__purchase__in=purchases, reverses__isnull=True)
+    return sorted({*purchases.values_list("member_id", flat=True), *paid.values_list("member_id", flat=True)})
+
+
 def _lock_payers(purchase: Purchase) -> None:
-    """Lock the accounts that a refund may move: the member's, and those of who paid with points, in member order."""
-    spent = Entry.objects.filter(redemption__purchase=purchase, reverses__isnull=True)
-    for member_id in sorted({purchase.member_id, *spent.values_list("member_id", flat=True)}):
+    """Lock the accounts that a refund may move, in member order."""
+    for member_id in touched_by(Purchase.objects.filter(pk=purchase.pk)):
         posting.lock(member_id)
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.live_server_helper import LiveServer
 
-from loyalty import ledger, programme, rules
+from loyalty import ledger, programme, rewards, rules
 from loyalty.models import Account, EarningRule, Entry, Reward, RuleVersion
 from members.models import Member, Purchase
 from staff.permissions import Scope
@@ -369,3 +369,6 @@ def test_points_that_paid_for_a_purchase_come_back_with_its_refund() -> None:
         refund = {"purchase": "R-2", "external_id": "T-1", "refunded_at": REFUNDED}
         assert till.post("refunds", refund).status_code == 201
         assert till.get(f"members/{member.number}/points").json()["available"] == 100
+        mug = rewards.redeem(member_id=member.pk, reward_id=reward.pk, key="mug", user=None)
+        rewards.fulfil(rewards.confirm(mug, user=None), user=None)
+        assert till.post("purchases", sale(member, "R-3", redemptions=[mug.pk])).status_code == 422
