@@ -121,7 +121,8 @@ SCHEMES = st.fixed_dictionaries(
         "downgrade": st.sampled_from(["none", "one_step", "to_earned", "to_earned"]),
         "on_refund": st.sampled_from(["keep", "recheck"]),
     }
-)
+    # The others cannot be saved: one tier at a time, and nothing that says how long a time is.
+).filter(lambda scheme: scheme["downgrade"] != "one_step" or scheme["valid_months"] or scheme["grace_days"])
 SALES = st.lists(
     st.tuples(
         st.integers(0, 1_200), st.sampled_from([20, 60, 100, 250, 700]), st.sampled_from([None, None, 5, 90, 500])
