@@ -98,7 +98,8 @@ def test_a_part_that_dies_is_started_again_and_ctrl_c_ends_everything(demo: Demo
     family = tree(demo.process.pid)
     assert len(family) >= 12
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(40) == 0
+    # PostgreSQL ends with a checkpoint, which takes its time on a busy disk.
+    assert demo.process.wait(240) == 0
     assert not [pid for pid in family if lives(pid)]
 
 
@@ -107,8 +108,7 @@ def test_kill_9_of_the_demo_ends_every_child(demo: Demo):
     names = " ".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in family)
     assert all(name in names for name in ("postgres", "valkey", "gunicorn", "worker", "beat", "mail_sink"))
     demo.process.kill()
-    # PostgreSQL ends with a checkpoint, which takes its time on a busy disk.
-    wait_until(lambda: not [pid for pid in family if lives(pid)], seconds=120)
+    wait_until(lambda: not [pid for pid in family if lives(pid)], seconds=300)
 
 
 def test_a_port_in_use_gets_one_line(tmp_path: Path):
