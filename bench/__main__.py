@@ -1,21 +1,25 @@
-"""Run every suite at two sizes in a database of its own and write ``docs/benchmarks.md``.
+"""Run every suite at two sizes in databases of their own and write ``docs/benchmarks.md``.
 
-``python -m bench [SMALL LARGE]``: members in the sample programme, 5,000 and 20,000 unless told otherwise.
+``python -m bench [--members SMALL LARGE] [--jobs SMALL LARGE]``: members of the sample programmes on which
+single requests and pages are measured, and of those on which the jobs over everybody are.
 """
 
 import os
 import platform
-import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from bench.measuring import Measurement
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-SIZES = (5_000, 20_000)
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+MEMBERS: Final = (5_000, 20_000)
+JOBS: Final = (100_000, 1_000_000)
 
 
-def main(sizes: tuple[int, int]) -> None:
+def main(members: Sequence[int], jobs: Sequence[int]) -> None:
     """Measure at both sizes and write the page."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
@@ -27,56 +31,93 @@ def main(sizes: tuple[int, int]) -> None:
     import django
 
     django.setup()
-    small, large = (measure(size) for size in sizes)
-    page = report(sizes, small, large)
+    parts = [
+        "Over sample programmes of {:,} and {:,} members with twelve months of history:".format(*members),
+        *table([in_a_database(over_a_sample, size) for size in members]),
+        "Over programmes of {:,} and {:,} members, each with one purchase and its points:".format(*jobs),
+        *table([in_a_database(over_everybody, size) for size in jobs]),
+    ]
+    page = report(parts)
     (CHECKOUT / "docs" / "benchmarks.md").write_text(page, encoding="utf-8")
     print(page)
 
 
-def measure(size: int) -> list[Measurement]:
-    """All suites over a fresh sample programme of so many members."""
-    from django.core.management import call_command
+def in_a_database(suites: Callable[[int], Iterable[Measurement]], size: int) -> list[Measurement]:
+    """What suites measure in a fresh database."""
     from django.db import connection
-
-    from bench import delivery, importing, ledger, pages, programme
 
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
-        call_command("seed", members=size, months=12, seed=1, verbosity=0)
         found = []
-        for suite in (ledger, programme, importing, delivery, pages):
-            for measurement in suite.measure(size):
-                print(f"{size:>9,}  {measurement.name}: {measurement.ratio:.2f} × {measurement.floor_name}")
-                found.append(measurement)
+        for measurement in suites(size):
+            print(
+                f"{size:>9,}  {measurement.name}: {measurement.ratio:.2f} × {measurement.floor_name}"
+                f" ({_took(measurement.ours)})",
+                flush=True,
+            )
+            found.append(measurement)
         return found
     finally:
         connection.creation.destroy_test_db(name, verbosity=0)
 
 
-def report(sizes: tuple[int, int], small: list[Measurement], large: list[Measurement]) -> str:
-    """The page: one row per measurement, at both sizes, and how the cost per row grew between them."""
+def over_a_sample(size: int) -> Iterator[Measurement]:
+    """The suites on the sample programme."""
+    from django.core.management import call_command
+
+    from bench import delivery, importing, intake, ledger, pages
+
+    call_command("seed", members=size, months=12, seed=1, verbosity=0)
+    for suite in (ledger, intake, importing, delivery, pages):
+        yield from suite.measure(size)
+
+
+def over_everybody(size: int) -> Iterator[Measurement]:
+    """The jobs, on a population of their own."""
+    from bench import jobs
+
+    yield from jobs.measure(size)
+
+
+def report(parts: Sequence[str]) -> str:
+    """The page."""
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Each figure is the time ours takes divided by the time that the floor beside it",
-        "takes in the same run on the same machine, so 1 is the floor itself. *Growth* is the time per row at the",
-        "large size divided by that at the small one: 1 means that the cost is linear.",
+        "Written by `make bench`. Each ratio is the time ours takes divided by the time that the floor beside it",
+        "takes in the same run on the same machine, so 1 is the floor itself. *Took* is the time of ours at the large",
+        "size, *growth* the time per row at the large size divided by that at the small one: 1 means that the cost is",
+        "linear. Equal tables have the same columns, indexes, checks and foreign keys, and no triggers.",
         "",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} on {os.cpu_count()} cores,",
-        f"over sample programmes of {sizes[0]:,} and {sizes[1]:,} members with twelve months of history.",
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} on {os.cpu_count()} cores.",
         "",
-        "| what | floor | rows | ratio | rows | ratio | growth |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for one, two in zip(small, large, strict=True):
+    return "\n".join([*lines, *parts]).rstrip("\n") + "\n"
+
+
+def table(sizes: Sequence[list[Measurement]]) -> list[str]:
+    """One row per measurement, at both sizes, and how the cost per row grew between them."""
+    lines = [
+        "",
+        "| what | floor | rows | ratio | rows | ratio | took | growth |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one, two in zip(*sizes, strict=True):
         growth = (two.ours / two.rows) / (one.ours / one.rows)
         lines.append(
             f"| {one.name} | {one.floor_name} | {one.rows:,} | {one.ratio:.2f} | {two.rows:,} | {two.ratio:.2f}"
-            f" | {growth:.2f} |"
+            f" | {_took(two.ours)} | {growth:.2f} |"
         )
-    return "\n".join(lines) + "\n"
+    return [*lines, ""]
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.2f} ms"
 
 
 if __name__ == "__main__":
-    chosen = tuple(int(text.replace(",", "")) for text in sys.argv[1:3])
-    main((chosen[0], chosen[1]) if len(chosen) == 2 else SIZES)
+    parser = ArgumentParser(prog="python -m bench")
+    parser.add_argument("--members", nargs=2, type=int, default=MEMBERS, metavar=("SMALL", "LARGE"))
+    parser.add_argument("--jobs", nargs=2, type=int, default=JOBS, metavar=("SMALL", "LARGE"))
+    chosen = parser.parse_args()
+    main(chosen.members, chosen.jobs)

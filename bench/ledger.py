@@ -1,9 +1,9 @@
-"""Posting points: one by one and by sets, against the bare statements."""
+"""Posting points one by one, against the bare statements. Posting by sets is measured with the jobs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
@@ -29,7 +29,7 @@ BARE_AWARD = (
 
 
 def measure(size: int) -> Iterator[Measurement]:
-    """One award per transaction, and one award to every member in one."""
+    """One award per transaction."""
     _make_bare_tables()
     members = list(Member.objects.order_by("id").values_list("id", flat=True))
     some = [members[i % len(members)] for i in range(SINGLES)]
@@ -39,13 +39,6 @@ def measure(size: int) -> Iterator[Measurement]:
         rows=SINGLES,
         ours=seconds(lambda: _award_each(some)),
         floor=seconds(lambda: _bare_award_each(some)),
-    )
-    yield Measurement(
-        name="award points to every member at once",
-        floor_name="a bare INSERT … SELECT of as many entries and lots",
-        rows=size,
-        ours=seconds(_award_all),
-        floor=seconds(_bare_award_all),
     )
 
 
@@ -80,27 +73,3 @@ def _bare_award_each(members: list[int]) -> None:
             (entry_id,) = cursor.fetchone()
             cursor.execute(lot, [entry_id, member_id])
             cursor.execute(move, [member_id])
-
-
-@transaction.atomic
-def _award_all() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMPORARY TABLE bench_awards ({ledger.STAGING_COLUMNS}) ON COMMIT DROP")
-        cursor.execute(
-            "INSERT INTO bench_awards (member_id, points, key, occurred_at, activates_at, explanation, place)"
-            " SELECT id, 1, 'bench:all:' || id, now(), now(), '{}', id FROM members_member"
-        )
-        ledger.post_awards(cursor, "bench_awards")
-
-
-@transaction.atomic
-def _bare_award_all() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO bench_entry (member_id, seq, kind, points, balance_after, occurred_at, idempotency_key)"
-            " SELECT id, 0, 'earn', 1, 1, now(), 'bare:all:' || id FROM members_member"
-        )
-        cursor.execute(
-            "INSERT INTO bench_lot (entry_id, member_id, points, remaining, activates_at)"
-            " SELECT id, member_id, 1, 1, now() FROM bench_entry WHERE seq = 0"
-        )
