@@ -236,7 +236,7 @@ _CHECKS: Final = (
     Check(
         key="caps",
         invariant=5,
-        name=_("No cap of a rule let more points through than its versions ever allowed"),
+        name=_("No cap of a rule let more points through than its versions ever allowed, and each counts all it let"),
         sql="""
             SELECT rule_id AS rule, per, "of", period_start, capuse.member_id, capuse.points, allowed.points AS cap
               FROM loyalty_capuse capuse
@@ -245,7 +245,24 @@ _CHECKS: Final = (
                       FROM loyalty_ruleversion version, jsonb_array_elements(version.definition->'caps') AS cap
                      WHERE version.state IN ('active', 'retired')
                      GROUP BY 1, 2, 3 HAVING bool_and(cap->>'points' IS NOT NULL)) allowed USING (rule_id, per, "of")
-             WHERE capuse.points > allowed.points""",
+             WHERE capuse.points > allowed.points
+            UNION ALL
+            SELECT rule_id, per, "of", NULL, member_id, counted.points, given.points
+              FROM (SELECT rule_id, per, "of", coalesce(member_id, 0) AS member_id, sum(points) AS points
+                      FROM loyalty_capuse GROUP BY 1, 2, 3, 4) counted
+              RIGHT JOIN (
+                  SELECT version.rule_id, capped.per, capped."of",
+                         CASE capped."of" WHEN 'member' THEN entry.member_id ELSE 0 END AS member_id,
+                         sum(entry.points) AS points
+                    FROM loyalty_ruleversion version
+                    CROSS JOIN LATERAL (
+                        SELECT DISTINCT cap->>'per' AS per, coalesce(cap->>'of', 'member') AS "of"
+                          FROM jsonb_array_elements(version.definition->'caps') AS cap) capped
+                    JOIN loyalty_entry entry ON entry.rule_version_id = version.id
+                    LEFT JOIN loyalty_entry reversal ON reversal.reverses_id = entry.id
+                   WHERE entry.kind = 'earn' AND reversal.id IS NULL AND capped.per <> 'purchase'
+                   GROUP BY 1, 2, 3, 4) given USING (rule_id, per, "of", member_id)
+             WHERE given.points > coalesce(counted.points, 0)""",
     ),
     Check(
         key="stock",

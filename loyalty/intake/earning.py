@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -27,48 +26,10 @@ _STAGED: Final = (
 _COPY: Final = sql.SQL("COPY loyalty_earning ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, _STAGED)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gift:
-    """What is posted for an award: to the member of the event, or to the one whom it names."""
-
-    member_id: int
-    points: int
-    qualifying: int
-    key: str
-    award: rules.Award
-
-
-def key_of(kind: str, event_id: int, rule_id: int) -> str:
-    """The idempotency key of what an event earns by a rule."""
-    return f"{kind}:{event_id}:rule:{rule_id}"
-
-
-def gifts(one: Gathered, awards: Sequence[rules.Award], named: Mapping[str, int]) -> list[Gift]:
-    """Who gets what; ``named`` has the ids of other members by the number that an interaction may name."""
-    found = []
-    for award in awards:
-        key = key_of(one.event.kind, one.id, award.terms.rule_id)
-        found.append(
-            Gift(member_id=one.member_id, points=award.points, qualifying=award.qualifying, key=key, award=award)
-        )
-        other = named.get(award.also.number) if award.also else None
-        if award.also and other is not None and other != one.member_id:
-            points = award.also.points
-            told = award.explanation | {
-                "also": True,
-                "steps": [{"type": "fixed", "points": points, "gives": str(points)}],
-            }
-            told |= {"unrounded": str(points)}
-            found.append(
-                Gift(
-                    member_id=other,
-                    points=points,
-                    qualifying=points if award.qualifying else 0,
-                    key=f"{key}:also",
-                    award=replace(award, explanation=told),
-                )
-            )
-    return found
+def key_of(one: Gathered, award: rules.Award) -> str:
+    """The idempotency key of what an event earns by a rule; what a second member earns by it has its own."""
+    key = f"{one.event.kind}:{one.id}:rule:{award.terms.rule_id}"
+    return f"{key}:also" if award.also else key
 
 
 def earn_for_one(
@@ -84,27 +45,31 @@ def earn_for_one(
     """Award what one event earns: an entry for each rule that gives points. The accounts are locked."""
     if not any(one.definition.event == kind for one in terms):
         return []
-    gathered = gathering.of_one(cursor, kind, event_id, rules.needs(terms), look.before)
+    gathered = gathering.of_one(cursor, kind, event_id, rules.needs(terms), look.before, named=named)
     book = CapBook(cursor)
     book.load(rules.cap_keys(gathered.event, terms))
     reckoning = rules.reckon(gathered.event, gathered.facts, terms, book.used, point_value=_point_value(terms))
     entries = []
-    for gift in gifts(gathered, reckoning.awards, named):
-        entries.append(_award(gift, purchase))
-        look.gain(gift.member_id, gathered.event.occurred_at, gift.qualifying)
     for award in reckoning.awards:
+        entries.append(_award(gathered, award, purchase))
+        look.gain(_receiver(award), award.occurred_at, award.qualifying)
         book.use(award.uses)
     book.save()
     return entries
 
 
-def _award(gift: Gift, purchase: Purchase | None) -> Entry:
-    award = gift.award
+def _receiver(award: rules.Award) -> int:
+    if award.member_id is None:
+        raise ValueError("this award is made up")
+    return award.member_id
+
+
+def _award(one: Gathered, award: rules.Award, purchase: Purchase | None) -> Entry:
     return ledger.award(
-        member_id=gift.member_id,
-        points=gift.points,
-        qualifying=gift.qualifying,
-        key=gift.key,
+        member_id=_receiver(award),
+        points=award.points,
+        qualifying=award.qualifying,
+        key=key_of(one, award),
         occurred_at=award.occurred_at,
         explanation=award.explanation,
         purchase=purchase,
@@ -174,7 +139,7 @@ def _reckon(
     book, worth = CapBook(cursor), _point_value(period.terms)
     book.lock_programme(period.terms)
     entries = points = 0
-    for batch in gathering.of_many(cursor, kind, rules.needs(period.terms), look.before):
+    for batch in gathering.of_many(cursor, kind, rules.needs(period.terms), look.before, named=named):
         book.load(key for one in batch for key in rules.cap_keys(one.event, period.at(one.event.occurred_at)))
         rows: list[tuple[Any, ...]] = []
         for one in batch:
@@ -182,11 +147,10 @@ def _reckon(
             reckoning = rules.reckon(one.event, one.facts, terms, book.used, point_value=worth)
             for award in reckoning.awards:
                 book.use(award.uses)
-            for gift in gifts(one, reckoning.awards, named):
-                look.gain(gift.member_id, one.event.occurred_at, gift.qualifying)
-                points += gift.points
+                look.gain(_receiver(award), award.occurred_at, award.qualifying)
+                points += award.points
                 entries += 1
-                rows.append(_row(one, gift, entries))
+                rows.append(_row(one, award, entries))
         with cursor.cursor.copy(_COPY) as stream:
             for row in rows:
                 stream.write_row(row)
@@ -194,11 +158,10 @@ def _reckon(
     return entries, points
 
 
-def _row(one: Gathered, gift: Gift, place: int) -> tuple[Any, ...]:
+def _row(one: Gathered, award: rules.Award, place: int) -> tuple[Any, ...]:
     """An award in the order of :data:`_STAGED`."""
-    award = gift.award
     return (
-        gift.member_id, gift.points, gift.qualifying, gift.key, award.occurred_at, award.activates_at,
+        award.member_id, award.points, award.qualifying, key_of(one, award), award.occurred_at, award.activates_at,
         award.activates_at is None, award.expires_at, award.idle_months,
         one.id if one.event.kind == PURCHASE else None, award.terms.version_id, json.dumps(award.explanation), place,
     )  # fmt: skip

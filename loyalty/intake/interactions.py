@@ -16,7 +16,6 @@ from loyalty.ledger.bulk import lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
 from loyalty.rules.caps import CapBook
-from loyalty.rules.definition import Fixed
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
 from members.models import Interaction
@@ -101,12 +100,7 @@ def lock_for(cursor: CursorWrapper, members: Iterable[int], moments: Iterable[da
 
 def naming(terms: Sequence[rules.Terms]) -> set[str]:
     """The properties by which these rules name another member."""
-    return {
-        effect.also_property
-        for one in terms
-        for effect in one.definition.effects
-        if isinstance(effect, Fixed) and effect.also_points
-    }
+    return {one.definition.also.also_property for one in terms if one.definition.also}
 
 
 def members_named(cursor: CursorWrapper, numbers: Sequence[str]) -> dict[str, int]:

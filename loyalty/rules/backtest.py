@@ -139,7 +139,7 @@ class _History:
         changes: dict[int, int] = dict.fromkeys(firsts, 0)
         rewarded: set[int] = set()
         wanted = needs([self.draft, *self.period.terms]) | Need.TIER
-        for batch in gathering.of_many(cursor, self.kind, wanted, look.before):
+        for batch in gathering.of_many(cursor, self.kind, wanted, look.before, named={}):
             for one in batch:
                 would, every = self._count(one, *really.get(one.id, (0, 0)))
                 changes[one.member_id] += every

@@ -168,7 +168,7 @@ _CAPPED: Final = """
 SELECT version.id, entry.member_id, (entry.occurred_at AT TIME ZONE %(zone)s)::date, sum(entry.points)
   FROM {batch} JOIN loyalty_entry entry ON entry.id = entry_id
   JOIN loyalty_ruleversion version ON version.id = entry.rule_version_id
- WHERE jsonb_array_length(version.definition->'caps') > 0 AND entry.idempotency_key NOT LIKE '%%:also'
+ WHERE jsonb_array_length(version.definition->'caps') > 0
  GROUP BY 1, 2, 3
 """
 

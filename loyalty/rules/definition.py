@@ -134,6 +134,11 @@ class Definition:
     expiry: Mapping[str, Any] = field(default_factory=lambda: {"type": "never"})
     qualifies: bool = True
 
+    @cached_property
+    def also(self) -> Fixed | None:
+        """The effect that gives points to a second member, if one does."""
+        return next((one for one in self.effects if isinstance(one, Fixed) and one.also_points), None)
+
     @property
     def multiplies(self) -> bool:
         """Whether it only multiplies what other rules give."""

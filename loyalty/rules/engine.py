@@ -63,18 +63,14 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Also:
-    """Points for a second member, whose number an interaction names."""
-
-    number: str
-    points: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Award:
-    """What one rule gives for the event. ``activates_at`` None: held until released."""
+    """What one rule gives one member for the event. ``activates_at`` None: held until released.
+
+    ``also``: to a second member, whom the interaction names.
+    """
 
     terms: Terms
+    member_id: int | None
     points: int
     qualifying: int
     occurred_at: datetime
@@ -83,7 +79,7 @@ class Award:
     idle_months: int | None
     explanation: dict[str, Any]
     uses: Mapping[CapKey, Used]
-    also: Also | None = None
+    also: bool = False
 
 
 class Reason(StrEnum):
@@ -99,13 +95,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A rule that gave nothing. ``by`` is the rule that kept it out, ``caps`` what was used up."""
+    """A rule that gave nothing. ``by`` is the rule that kept it out, ``caps`` what was used up.
+
+    ``also``: it gave something, but nothing to the second member.
+    """
 
     terms: Terms
     reason: Reason
     case: Case
     by: str = ""
     caps: tuple[dict[str, Any], ...] = ()
+    also: bool = False
 
     @property
     def failed(self) -> list[Failed]:
@@ -123,7 +123,7 @@ class Reckoning:
     @property
     def points(self) -> int:
         """All points together, without those for a second member."""
-        return sum(award.points for award in self.awards)
+        return sum(award.points for award in self.awards if not award.also)
 
 
 @dataclass(frozen=True)
@@ -175,16 +175,18 @@ def reckon(
             run.refuse(terms, Reason.EXCLUSIVE, by=alone.terms.rule)
         multipliers = []
     extras = run.multiply(bases, multipliers)
-    run.result.awards.extend(run.award(candidate) for candidate in (*bases, *extras))
+    for candidate in (*bases, *extras):
+        run.give(candidate)
     return run.result
 
 
 def cap_keys(event: Event, versions: Iterable[Terms]) -> list[CapKey]:
     """The caps that an event may use, in the order in which their rows are locked."""
     keys = {
-        _cap_key(terms, cap, event)
+        _cap_key(terms, cap, event, member_id)
         for terms in versions
-        if terms.definition.event == event.kind
+        if terms.definition.event == event.kind and terms.definition.caps
+        for member_id in filter(None, (event.member_id, _other(terms, event)))
         for cap in terms.definition.caps
         if cap.per != PURCHASE
     }
@@ -196,9 +198,17 @@ def round_points(exact: Fraction, rounding: str) -> int:
     return math.floor(exact + Fraction(1, 2)) if rounding == "half_up" else math.floor(exact)
 
 
-def _cap_key(terms: Terms, cap: Cap, event: Event) -> CapKey:
-    member = event.member_id if cap.of == "member" else None
+def _cap_key(terms: Terms, cap: Cap, event: Event, member_id: int | None) -> CapKey:
+    member = member_id if cap.of == "member" else None
     return (terms.rule_id, cap.per, cap.of, period_start(cap.per, event.local.date()), member)
+
+
+def _other(terms: Terms, event: Event) -> int | None:
+    """The second member whom an interaction names, if the rule gives that one anything."""
+    effect = terms.definition.also
+    number = event.properties.get(effect.also_property) if effect else None
+    found = event.named.get(str(number)) if number else None
+    return None if found == event.member_id else found
 
 
 def _stands_alone(terms: Terms) -> bool:
@@ -235,9 +245,16 @@ class _Run:
 
     def capped(self, terms: Terms, gives: Given, points: int) -> _Candidate:
         """With the points that its caps leave."""
+        left, told = self.cut(terms, points, self.case.event.member_id)
+        return _Candidate(terms, gives, left, told, points)
+
+    def cut(
+        self, terms: Terms, points: int, member_id: int | None, beside: Award | None = None
+    ) -> tuple[int, tuple[dict[str, Any], ...]]:
+        """What the caps leave of points for a member, and what they say; ``beside``: what the event gives another."""
         left, told = points, []
         for cap in terms.definition.caps:
-            used = Used() if cap.per == PURCHASE else self.used.get(_cap_key(terms, cap, self.case.event), Used())
+            used = self._used_of(terms, cap, member_id, beside)
             if cap.points is not None:
                 room = cap.points - used.points
                 said: dict[str, Any] = {"points": cap.points, "used": used.points}
@@ -250,7 +267,16 @@ class _Run:
             if room < points:
                 told.append({"per": cap.per, "of": cap.of, **said, "left": max(room, 0)})
                 left = min(left, max(room, 0))
-        return _Candidate(terms, gives, left, tuple(told), points)
+        return left, tuple(told)
+
+    def _used_of(self, terms: Terms, cap: Cap, member_id: int | None, beside: Award | None) -> Used:
+        """What is used of a cap before these points."""
+        if cap.per == PURCHASE:
+            both = beside is not None and cap.of == "programme"
+            return Used(beside.points, beside.points * self.point_value) if beside and both else Used()
+        key = _cap_key(terms, cap, self.case.event, member_id)
+        used = self.used.get(key, Used())
+        return used.plus(beside.uses[key]) if beside and key in beside.uses else used
 
     def stack(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
         """Those that stand beside each other: the best of each group, and what stands alone alone."""
@@ -317,33 +343,50 @@ class _Run:
         step = {"type": "multiplier", "factor": shown(share + 1), "on": on, "gives": shown(gives.total)}
         return self.capped(terms, replace(gives, steps=(step,)), points)
 
-    def award(self, candidate: _Candidate) -> Award:
+    def give(self, candidate: _Candidate) -> None:
+        """Award what a rule gives, and what it gives a second member."""
         terms, event = candidate.terms, self.case.event
-        definition, points = terms.definition, candidate.points
+        award = self.award(terms, event.member_id, candidate.points, self._explanation(candidate))
+        self.result.awards.append(award)
+        if (other := _other(terms, event)) is not None:
+            self._give_also(award, other)
+
+    def _give_also(self, beside: Award, member_id: int) -> None:
+        terms = beside.terms
+        whole = terms.definition.also.also_points  # type: ignore[union-attr]
+        points, caps = self.cut(terms, whole, member_id, beside)
+        if not points:
+            self.result.refusals.append(Refusal(terms=terms, reason=Reason.CAP, case=self.case, caps=caps, also=True))
+            return
+        told = {name: value for name, value in beside.explanation.items() if name not in {"caps", "before_caps"}}
+        told |= {
+            "also": True,
+            "steps": [{"type": "fixed", "points": whole, "gives": str(whole)}],
+            "unrounded": str(whole),
+        }
+        self.result.awards.append(
+            replace(self.award(terms, member_id, points, told | _told_of_caps(caps, whole)), also=True)
+        )
+
+    def award(self, terms: Terms, member_id: int | None, points: int, explanation: dict[str, Any]) -> Award:
+        definition, event = terms.definition, self.case.event
         at = event.occurred_at
         return Award(
             terms=terms,
+            member_id=member_id,
             points=points,
             qualifying=points if definition.qualifies else 0,
             occurred_at=at,
             activates_at=_activates_at(definition.pending_days, at),
             expires_at=expiry_policy.expires_at(definition.expiry, at),
             idle_months=expiry_policy.idle_months(definition.expiry),
-            explanation=self._explanation(candidate),
+            explanation=explanation,
             uses={
-                _cap_key(terms, cap, event): Used(points, points * self.point_value)
+                _cap_key(terms, cap, event, member_id): Used(points, points * self.point_value)
                 for cap in definition.caps
                 if cap.per != PURCHASE
             },
-            also=self._also(candidate),
         )
-
-    def _also(self, candidate: _Candidate) -> Also | None:
-        for effect in candidate.terms.definition.effects:
-            if points := getattr(effect, "also_points", 0):
-                number = self.case.event.properties.get(effect.also_property)  # type: ignore[union-attr]
-                return Also(number=str(number), points=points) if number else None
-        return None
 
     def _explanation(self, candidate: _Candidate) -> dict[str, Any]:
         """All that is needed to say in words why the points are there."""
@@ -364,10 +407,12 @@ class _Run:
             told["tier"] = self.case.facts.tier
         if gives.lines is not None:
             told["lines"] = {str(number): str(share) for number, share in gives.lines.items()}
-        if candidate.caps:
-            told["caps"] = list(candidate.caps)
-            told["before_caps"] = candidate.uncut
-        return told
+        return told | _told_of_caps(candidate.caps, candidate.uncut)
+
+
+def _told_of_caps(caps: tuple[dict[str, Any], ...], uncut: int) -> dict[str, Any]:
+    """What an explanation says where caps have cut."""
+    return {"caps": list(caps), "before_caps": uncut} if caps else {}
 
 
 def _activates_at(days: int | None, at: datetime) -> datetime | None:

@@ -41,7 +41,10 @@ class BasketLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A purchase, or something a member did. ``value`` is in the programme's currency."""
+    """A purchase, or something a member did. ``value`` is in the programme's currency.
+
+    ``named`` has the ids of other members by the number or outside id that a property may hold.
+    """
 
     kind: EventKind
     member_id: int | None
@@ -54,6 +57,7 @@ class Event:
     lines: Sequence[BasketLine] = ()
     interaction: str = ""
     properties: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def exact_value(self) -> Fraction:

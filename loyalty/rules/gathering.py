@@ -35,14 +35,24 @@ class Gathered:
     facts: Facts
 
 
-def of_one(cursor: CursorWrapper, kind: EventKind, event_id: int, needs: Need, tier_before: TierBefore) -> Gathered:
-    """One purchase or interaction that is stored."""
+def of_one(
+    cursor: CursorWrapper,
+    kind: EventKind,
+    event_id: int,
+    needs: Need,
+    tier_before: TierBefore,
+    *,
+    named: Mapping[str, int],
+) -> Gathered:
+    """One purchase or interaction that is stored; ``named`` as in :class:`~loyalty.rules.events.Event`."""
     cursor.execute(_query(kind, _ONE[kind], needs), {"id": event_id})
     row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
-    return _gathered(kind, row, needs, tier_before)
+    return _gathered(kind, row, needs, tier_before, named=named)
 
 
-def of_many(cursor: CursorWrapper, kind: EventKind, needs: Need, tier_before: TierBefore) -> Iterator[list[Gathered]]:
+def of_many(
+    cursor: CursorWrapper, kind: EventKind, needs: Need, tier_before: TierBefore, *, named: Mapping[str, int]
+) -> Iterator[list[Gathered]]:
     """The events of the temporary table ``loyalty_events`` (column ``id``) in order of time, in batches.
 
     Between two batches the connection is free for other statements; ``tier_before`` is asked for one
@@ -53,7 +63,7 @@ def of_many(cursor: CursorWrapper, kind: EventKind, needs: Need, tier_before: Ti
         stream.execute(_query(kind, _MANY[kind], needs))
         names = [column.name for column in stream.description]
         while rows := stream.fetchmany(BATCH):
-            yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before) for row in rows]
+            yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before, named=named) for row in rows]
 
 
 def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
@@ -84,7 +94,9 @@ def _query(kind: EventKind, source: sql.SQL, needs: Need) -> str:
     return statement.as_string()  # as text: within a request, django-pghistory reads each statement
 
 
-def _gathered(kind: EventKind, row: dict[str, Any], needs: Need, tier_before: TierBefore) -> Gathered:
+def _gathered(
+    kind: EventKind, row: dict[str, Any], needs: Need, tier_before: TierBefore, *, named: Mapping[str, int]
+) -> Gathered:
     member_id, at = row["member_id"], row["at"]
     if kind == PURCHASE:
         event = Event(
@@ -106,6 +118,7 @@ def _gathered(kind: EventKind, row: dict[str, Any], needs: Need, tier_before: Ti
             channel=row["channel"],
             interaction=row["interaction"],
             properties=_json(row["properties"]),
+            named=named,
         )
     rung = tier_before(member_id, at) if Need.TIER in needs else None
     return Gathered(row["id"], member_id, event, facts_of(row, rung))

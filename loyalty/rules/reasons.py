@@ -22,7 +22,10 @@ def why_not(refusal: Refusal) -> list[str]:
         case Reason.CONDITION:
             return [condition(failed) for failed in refusal.failed]
         case Reason.CAP:
-            return cut(refusal.caps)
+            said = cut(refusal.caps)
+            return (
+                [_("The other member gets nothing. %(why)s") % {"why": why} for why in said] if refusal.also else said
+            )
         case Reason.BEST:
             return [_("“%(rule)s” of the same group gives more.") % {"rule": refusal.by}]
         case Reason.EXCLUSIVE:

@@ -2,16 +2,20 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 
-from loyalty import ledger, programme, reversals, rewards
-from loyalty.intake import preview_refund, record_purchase, record_refund
+from loyalty import ledger, programme, reversals, rewards, verify, words
+from loyalty.intake import preview_refund, record_interaction, record_purchase, record_refund
 from loyalty.intake.withdrawal import apply_again, withdraw
-from loyalty.models import Account, Entry, Lot, ProgrammeSettings, Redemption, Reward, RuleVersion
+from loyalty.models import Account, CapUse, Entry, Lot, ProgrammeSettings, Redemption, Reward, RuleVersion
+from members.importing import runs
 from members.models import Interaction, Purchase, Refund
 from staff import api_keys, approvals
 from staff.models import Approval
@@ -19,6 +23,7 @@ from staff.permissions import Role, Scope
 from tests.factories import make_member, make_user
 from tests.loyalty.concurrency import at_once
 from tests.loyalty.test_earning import PER_UNIT, in_force, prove
+from tests.members.imports import bring_in, written
 from tests.over_http import Till
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
@@ -182,3 +187,70 @@ def test_batches_of_refunds_for_unseen_purchases_wait_for_each_other() -> None:
     back = [{"purchase": f"later {n}", "refunded_at": NOW.isoformat(), "amount": "1"} for n in range(ITEMS)]
     batches_at_once("refunds/batch", "refunds", back, back)
     assert Refund.objects.count() == 2 * ITEMS
+
+
+def referrals_within(*caps: dict[str, Any]) -> None:
+    fixed = {"type": "fixed", "points": 200, "also": {"points": 300, "member_property": "referred"}}
+    in_force("Referral", fixed, event="interaction", caps=list(caps))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_cap_is_passed_by_the_points_of_those_who_were_referred() -> None:
+    programme.ensure_defaults()
+    referrals_within(
+        {"per": "total", "of": "programme", "points": 1_950}, {"per": "day", "of": "member", "points": 700}
+    )
+    members = [make_member(number=f"M-{place}") for place in range(4)]
+
+    def refer(number: int) -> Any:
+        # Each refers everybody else, so that the same two meet from both sides.
+        one, other = members[number % 4], members[(number + 1 + number // 4) % 4]
+        told = {"referred": other.number}
+        return lambda: record_interaction(
+            member_id=one.pk, key=f"k{number}", kind="referral", occurred_at=NOW, properties=told
+        )
+
+    with time_machine.travel(NOW, tick=False):
+        assert at_once(*(refer(number) for number in range(24))) == {"done": 24}
+    balances = Account.objects.values_list("balance", flat=True)
+    assert sum(balances) == 1_950
+    assert max(balances) <= 700
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+@pytest.mark.parametrize("path", ["one by one", "batch", "import"])
+def test_who_is_referred_by_many_gets_no_more_than_their_own_cap(path: str, tmp_path: Path) -> None:
+    programme.ensure_defaults()
+    referrals_within({"per": "month", "of": "member", "points": 500})
+    friend = make_member(number="M-FRIEND")
+    members = [make_member(external_id=f"p{place}") for place in range(3)]
+    if path == "import":
+        rows = "".join(f"{place},p{place},referral,{NOW:%Y-%m-%dT%H:%M:%SZ},M-FRIEND\n" for place in range(3))
+        run = bring_in("interactions", written(tmp_path, "id,person,kind,time,referred\n" + rows))
+    else:
+        done = [
+            {"member": member.number, "kind": "referral", "occurred_at": NOW.isoformat()}
+            | {"properties": {"referred": "M-FRIEND"}}
+            for member in members
+        ]
+        if path == "batch":
+            assert Till().post("interactions/batch", {"interactions": done}).json()["created"] == 3
+        else:
+            assert [Till().post("interactions", one).status_code for one in done] == [201, 201, 201]
+    assert [Account.objects.get(member=member).balance for member in members] == [200, 200, 200]
+    assert Account.objects.get(member=friend).balance == 500
+    cut = Entry.objects.get(member=friend, explanation__has_key="caps")
+    assert cut.points == 200
+    assert "cut by the cap of 500 points a month for each member: 200 were left" in words.details(cut)
+    prove()
+    counted = set(CapUse.objects.values_list("member", "period_start", "points"))
+    CapUse.objects.all().delete()
+    assert [check.key for check in verify.checks() if check.offending()] == ["caps"]
+    import_module("loyalty.migrations.0015_count_points_of_others_in_caps").count(None, connection.schema_editor())
+    assert set(CapUse.objects.values_list("member", "period_start", "points")) == counted
+    if path == "import":
+        runs.undo(run, user=None)
+        assert not CapUse.objects.exclude(points=0).exists()
+        prove()

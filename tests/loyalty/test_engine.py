@@ -416,10 +416,47 @@ def test_a_referral_names_the_other_member() -> None:
         event="interaction",
         effects=[{"type": "fixed", "points": 200, "also": {"points": 300, "member_property": "referred"}}],
     )
-    event = Event(kind="interaction", member_id=7, occurred_at=NOON, properties={"referred": "M-8"})
-    [award] = reckon(event, Facts(), [referral], {}).awards
-    assert award.also is not None
-    assert (award.points, award.also.number, award.also.points) == (200, "M-8", 300)
+    told = {"kind": "interaction", "member_id": 7, "occurred_at": NOON, "properties": {"referred": "M-8"}}
+    reckoning = reckon(Event(**told, named={"M-8": 8}), Facts(), [referral], {})
+    assert [(award.member_id, award.points, award.also) for award in reckoning.awards] == [
+        (7, 200, False),
+        (8, 300, True),
+    ]
+    assert reckoning.points == 200
+    for named in ({}, {"M-8": 7}):
+        assert [award.member_id for award in reckon(Event(**told, named=named), Facts(), [referral], {}).awards] == [7]
+
+
+@pytest.mark.parametrize(
+    ("caps", "gets"),
+    [
+        ([{"per": "purchase", "of": "programme", "points": 450}], [200, 250]),
+        ([{"per": "purchase", "points": 250}], [200, 250]),
+        ([{"per": "total", "of": "programme", "points": 1_100}], [200, 300, 200, 300, 100]),
+        ([{"per": "total", "of": "programme", "money": "6"}], [200, 300, 100]),
+        ([{"per": "day", "points": 500}], [200, 300, 200, 200, 100]),
+    ],
+)
+def test_the_points_of_the_other_member_count_in_every_cap(caps: list[dict[str, Any]], gets: list[int]) -> None:
+    referral = terms(
+        event="interaction",
+        effects=[{"type": "fixed", "points": 200, "also": {"points": 300, "member_property": "referred"}}],
+        caps=caps,
+    )
+    told: dict[str, Any] = {"member_id": 7, "occurred_at": NOON, "properties": {"referred": "M-8"}}
+    event = Event(kind="interaction", **told, named={"M-8": 8})
+    used: dict[CapKey, Used] = {}
+    got = []
+    for _ in range(3):
+        reckoning = reckon(event, Facts(), [referral], used)
+        for award in reckoning.awards:
+            got.append(award.points)
+            assert award.points == award.explanation.get("before_caps", award.points) or award.explanation["caps"]
+            used |= {key: used.get(key, Used()).plus(use) for key, use in award.uses.items()}
+        if caps[0]["per"] == "purchase":
+            break
+    assert got == gets
+    assert set(used) <= set(cap_keys(event, [referral]))
 
 
 def test_what_has_to_be_gathered_is_only_what_the_rules_ask_for() -> None:
