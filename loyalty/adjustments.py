@@ -78,8 +78,8 @@ class Preview:
         return self.usable_after >= 0 and (self.needs_second_person or self.left_today >= 0)
 
 
-def preview(wish: Adjustment, *, agent: str, at: datetime | None = None) -> Preview:
-    """What it would do now; writes nothing."""
+def preview(wish: Adjustment, *, who: str, at: datetime | None = None) -> Preview:
+    """What it would do now, of the day of ``who`` (``limits.counted_as``); writes nothing."""
     now = at or timezone.now()
     usable, size = ledger.available(wish.member_id, now), abs(wish.points)
     year = Entry.objects.filter(
@@ -91,7 +91,7 @@ def preview(wish: Adjustment, *, agent: str, at: datetime | None = None) -> Prev
         usable_after=usable + wish.points,
         cost=settings_now().point_value * wish.points,
         needs_second_person=limits.needs_second_person(size),
-        left_today=limits.left(agent, at=now) - size,
+        left_today=limits.left(limits.Limit.ADJUST, who, at=now) - size,
         given_in_year=given["points"] or 0,
         times_in_year=given["times"],
     )
@@ -127,9 +127,9 @@ def adjust(
 ) -> Entry | Approval:
     """Give or take the points, or ask for it where it takes a second person.
 
-    A machine has no ``user``: it names its ``agent`` ("key:12") for the day's limit and a ``label``. Who made
-    it is its ``keeper``: a request of the machine is theirs, so that somebody else decides. The same key
-    with the same input returns what it led to the first time. Raises
+    A machine has no ``user``: it names itself (``agent``, "key:12") and has a ``label``. Who owns it is its
+    ``keeper``: what it moves counts towards their day, and what it asks for somebody else decides. The same
+    key with the same input returns what it led to the first time. Raises
     :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`,
     :class:`~loyalty.limits.DayLimitReached`, :class:`NotEligible` and :class:`NoSuchReason`.
     """
@@ -141,14 +141,12 @@ def adjust(
     reason = next((reason for reason in reasons() if reason.key == wish.reason), None)
     if reason is None:
         raise NoSuchReason(wish.reason)
-    member = Member.objects.get(pk=wish.member_id)
-    if member.status == Member.Status.CLOSED:
-        raise NotEligible
+    member = _eligible(wish)
     by, size = label or str(user or ""), abs(wish.points)
     if limits.needs_second_person(size):
         return _ask(wish, member, reason, key=key, user=user or keeper, label=label)
     now = timezone.now()
-    limits.take(agent or (limits.agent_of(user) if user else label), size, at=now)
+    limits.take(limits.Limit.ADJUST, limits.counted_as(user or keeper, agent or label), size, at=now)
     entry = _post(wish, reason, key=key, by=by, approved_by="", at=now)
     detail = {"member": member.number, "points": wish.points, "reason": reason.key, "comment": wish.comment}
     audit.record(user, "points.adjust", member, detail=detail, label=label)
@@ -248,10 +246,20 @@ def _post(wish: Adjustment, reason: AdjustReason, *, key: str, by: str, approved
     return entry
 
 
+def _eligible(wish: Adjustment) -> Member:
+    """The member, whose account is locked. Raises :class:`NotEligible`."""
+    member = Member.objects.get(pk=wish.member_id)
+    if member.status == Member.Status.CLOSED:
+        raise NotEligible
+    return member
+
+
 def _carry_out(approval: Approval) -> None:
     wish = _wish(approval)
     reason = AdjustReason.objects.get(key=wish.reason)
+    posting.lock(wish.member_id)
     try:
+        member = _eligible(wish)
         _post(
             wish,
             reason,
@@ -260,23 +268,27 @@ def _carry_out(approval: Approval) -> None:
             approved_by=str(approval.decided_by or ""),
             at=timezone.now(),
         )
+    except NotEligible as refusal:
+        raise approvals.CannotBeDone(_("The member has left the programme.")) from refusal
     except InsufficientPoints as refusal:
         raise approvals.CannotBeDone(
             _("%(needed)s points would be taken; %(available)s can be spent.")
             % {"needed": figures.number(refusal.needed), "available": figures.number(refusal.available)}
         ) from refusal
     detail = {"points": wish.points, "reason": wish.reason, "comment": wish.comment}
-    audit.record(approval.decided_by, "points.adjust", Member.objects.get(pk=wish.member_id), detail=detail)
+    audit.record(approval.decided_by, "points.adjust", member, detail=detail)
 
 
 def _outlook(approval: Approval) -> approvals.Outlook:
     wish = _wish(approval)
-    found = preview(wish, agent="")
+    found = preview(wish, who="")
     member = Member.objects.get(pk=wish.member_id)
     reason = AdjustReason.objects.get(key=wish.reason)
     warning = ""
     if found.usable_after < 0:
         warning = _("The member has fewer points than would be taken: approving it will be refused.")
+    elif member.status == Member.Status.CLOSED:
+        warning = _("The member has left the programme: approving it will be refused.")
     elif member.status != Member.Status.ACTIVE:
         warning = _("The member is not active.")
     return approvals.Outlook(

@@ -1,7 +1,8 @@
-"""How many points one person (or one key) may move by hand in a day of the programme.
+"""How many points may be moved by hand in a day of the programme without a second person.
 
-The day's row is taken after the accounts and in one conditional statement, so that no two requests at once pass
-the limit together. What a second person approved does not count: it was not done alone.
+A limit counts one person, with all the API keys they own, or the member who gives. The day's row is taken after the
+accounts and in one conditional statement, so that no two requests at once pass the limit together. What a second
+person approved does not count: it was not done alone.
 """
 
 from datetime import date, datetime
@@ -9,13 +10,15 @@ from datetime import date, datetime
 from django.db.models import F
 from django.utils import timezone
 
-from loyalty.models import AdjustDay
+from loyalty.models import DayUse
 from loyalty.programme import settings_now
 from staff.models import User
 
+Limit = DayUse.Limit
+
 
 class DayLimitReached(Exception):
-    """The person has fewer points left to move today than they ask for."""
+    """Fewer points are left for today than are asked for."""
 
     def __init__(self, *, left: int, limit: int) -> None:
         self.left = left
@@ -23,34 +26,44 @@ class DayLimitReached(Exception):
         super().__init__(f"{left} of {limit} points are left for today")
 
 
-def agent_of(user: User) -> str:
-    """Under which name a person's day is counted; a machine's caller names itself, e.g. ``key:12``."""
-    return f"user:{user.pk}"
+def counted_as(user: User | None, machine: str = "") -> str:
+    """Under which name a day is counted: the person who acts or owns the key; a key that nobody owns names itself."""
+    return f"user:{user.pk}" if user else machine
 
 
-def take(agent: str, points: int, *, at: datetime) -> None:
-    """Count points (given or taken, more than none) towards the agent's day; :class:`DayLimitReached` if too many."""
-    limit = settings_now().adjust_daily_limit
-    today = AdjustDay.objects.filter(agent=agent, day=_day(at))
-    AdjustDay.objects.bulk_create([AdjustDay(agent=agent, day=_day(at))], ignore_conflicts=True)
-    if not today.filter(points__lte=limit - points).update(points=F("points") + points):
-        raise DayLimitReached(left=max(0, limit - today.get().points), limit=limit)
+def take(limit: Limit, who: str, points: int, *, at: datetime) -> None:
+    """Count points (more than none) towards the day of ``who``; :class:`DayLimitReached` where there are too many."""
+    most, day = daily(limit), _day(at)
+    today = DayUse.objects.filter(limit=limit, who=who, day=day)
+    DayUse.objects.bulk_create([DayUse(limit=limit, who=who, day=day)], ignore_conflicts=True)
+    if not today.filter(points__lte=most - points).update(points=F("points") + points):
+        raise DayLimitReached(left=max(0, most - today.get().points), limit=most)
 
 
-def left(agent: str, *, at: datetime | None = None) -> int:
-    """How many points the agent may still move on this day."""
-    today = AdjustDay.objects.filter(agent=agent, day=_day(at or timezone.now()))
+def left(limit: Limit, who: str, *, at: datetime | None = None) -> int:
+    """How many points are left on this day."""
+    today = DayUse.objects.filter(limit=limit, who=who, day=_day(at or timezone.now()))
     used = today.values_list("points", flat=True).first() or 0
-    return max(0, settings_now().adjust_daily_limit - used)
+    return max(0, daily(limit) - used)
+
+
+def daily(limit: Limit) -> int:
+    """The points of a day."""
+    told = settings_now()
+    return {
+        Limit.ADJUST: told.adjust_daily_limit,
+        Limit.TRANSFER: told.transfer_daily_limit,
+        Limit.GIVEN: told.giver_daily_limit,
+    }[limit]
 
 
 def approval_above() -> int:
-    """The points at once above which a second person decides."""
+    """The points given or taken at once above which a second person decides."""
     return settings_now().adjust_approval_above
 
 
 def needs_second_person(points: int) -> bool:
-    """Whether so many points at once are above what one person decides."""
+    """Whether so many points given or taken at once are above what one person decides."""
     return points > approval_above()
 
 

@@ -12,8 +12,8 @@ from loyalty.rule_models import CapUse as CapUse
 from loyalty.rule_models import EarningRule as EarningRule
 from loyalty.rule_models import RuleVersion as RuleVersion
 from loyalty.sealed import Block, EntryMonth, LotMonth, SealNote  # noqa: F401 (models of this room)
-from loyalty.service_models import AdjustDay as AdjustDay
 from loyalty.service_models import AdjustReason as AdjustReason
+from loyalty.service_models import DayUse as DayUse
 from loyalty.tier_models import Measure as Measure
 from loyalty.tier_models import Tier as Tier
 from loyalty.tier_models import TierBenefit as TierBenefit
@@ -49,6 +49,12 @@ class ProgrammeSettings(models.Model):
     )
     transfer_approval_above = models.PositiveIntegerField(
         _("points moved between members above which a second person decides"), default=5_000
+    )
+    transfer_daily_limit = models.PositiveIntegerField(
+        _("points one person may move between members in a day"), default=20_000, db_default=20_000
+    )
+    giver_daily_limit = models.PositiveIntegerField(
+        _("points moved away from one member in a day"), default=10_000, db_default=10_000
     )
     # Programme currency.
     point_value = models.DecimalField(_("value of a point"), max_digits=10, decimal_places=4, default=Decimal("0.01"))

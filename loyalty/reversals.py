@@ -74,7 +74,7 @@ def preview(entry: Entry, *, at: datetime | None = None) -> Preview:
 
 
 @transaction.atomic
-def reverse(entry: Entry, *, comment: str, user: User | None, agent: str = "", label: str = "") -> Entry | Approval:
+def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -> Entry | Approval:
     """Take it back, or ask for it where it takes a second person.
 
     Repeating it returns the same reversal or request. Raises :class:`~loyalty.ledger.NotReversible`,
@@ -102,7 +102,7 @@ def reverse(entry: Entry, *, comment: str, user: User | None, agent: str = "", l
             about=f"member:{entry.member_id}",
             comment=comment,
         )
-    limits.take(agent or (limits.agent_of(user) if user else label), size, at=timezone.now())
+    limits.take(limits.Limit.ADJUST, limits.counted_as(user, label), size, at=timezone.now())
     return _post(entry, comment=comment, user=user, by=label or str(user or ""), approved_by="")
 
 

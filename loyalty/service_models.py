@@ -23,18 +23,31 @@ class AdjustReason(models.Model):
         return self.name
 
 
-class AdjustDay(models.Model):
-    """How many points one person of the desk, or one key, gave and took alone on one day of the programme."""
+class DayUse(models.Model):
+    """How many points were moved alone under one limit on one day of the programme.
 
-    agent = models.CharField(max_length=64)
+    ``who`` is whom the limit counts: a person of the desk ("user:7", their API keys included), an API key that
+    nobody owns ("key:12"), or the member who gives ("member:88213").
+    """
+
+    class Limit(models.TextChoices):
+        ADJUST = "adjust", _("given and taken by one person")
+        TRANSFER = "transfer", _("moved between members by one person")
+        GIVEN = "given", _("moved away from one member")
+
+    limit = models.CharField(max_length=8, choices=Limit.choices)
+    who = models.CharField(max_length=64)
     day = models.DateField()
     points = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["agent", "day"], name="loyalty_adjust_day_once"),
-            models.CheckConstraint(condition=Q(points__gte=0), name="loyalty_adjust_day_not_negative"),
+            models.UniqueConstraint(fields=["limit", "who", "day"], name="loyalty_day_use_once"),
+            models.CheckConstraint(condition=Q(points__gte=0), name="loyalty_day_use_not_negative"),
+            models.CheckConstraint(
+                condition=Q(limit__in=["adjust", "transfer", "given"]), name="loyalty_day_use_limit_known"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.agent} {self.day}: {self.points}"
+        return f"{self.limit} {self.who} {self.day}: {self.points}"

@@ -1,9 +1,11 @@
 """Points moved from one member to another by service: what is spendable, with the expiry it has.
 
-Above ``transfer_approval_above`` it becomes a request that a second person decides (docs/adr/0013).
+What is above ``transfer_approval_above`` at once, above what one person moves in a day or above what one member
+gives away in a day becomes a request that a second person decides (docs/adr/0013).
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -11,9 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import ledger
+from loyalty import ledger, limits
 from loyalty.ledger import InsufficientPoints, KeyReused
 from loyalty.ledger.bulk import lock_members
+from loyalty.limits import Limit
 from loyalty.models import Entry
 from loyalty.programme import settings_now
 from members.models import Member
@@ -48,13 +51,17 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What both can spend before and after it, and what of it only pays off what the receiver owes."""
+    """What both can spend before and after it, and what of it only pays off what the receiver owes.
+
+    ``alone`` is how many points this person could move of this member's now without a second person.
+    """
 
     giver_before: int
     giver_after: int
     receiver_before: int
     receiver_after: int
     pays_debt: int
+    alone: int
     needs_second_person: bool
 
     @property
@@ -63,8 +70,13 @@ class Preview:
         return self.giver_after >= 0
 
 
-def preview(wish: Transfer) -> Preview:
-    """What it would do now; writes nothing."""
+def preview(wish: Transfer, *, who: str) -> Preview:
+    """What it would do now, of the day of ``who`` (``limits.counted_as``); writes nothing."""
+    alone = min(
+        settings_now().transfer_approval_above,
+        limits.left(Limit.TRANSFER, who),
+        limits.left(Limit.GIVEN, _giver_of(wish)),
+    )
     usable = ledger.available_to([wish.from_member, wish.to_member], timezone.now())
     giver, receiver = usable.get(wish.from_member, 0), usable.get(wish.to_member, 0)
     pays_debt = min(ledger.debt_of(wish.to_member), wish.points)
@@ -74,7 +86,8 @@ def preview(wish: Transfer) -> Preview:
         receiver_before=receiver,
         receiver_after=receiver + wish.points - pays_debt,
         pays_debt=pays_debt,
-        needs_second_person=wish.points > settings_now().transfer_approval_above,
+        alone=alone,
+        needs_second_person=wish.points > alone,
     )
 
 
@@ -93,30 +106,36 @@ def told(found: Preview) -> list[tuple[str, str]]:
 
 
 @transaction.atomic
-def send(wish: Transfer, *, key: str, user: User | None, label: str = "") -> Entry | Approval:
+def send(
+    wish: Transfer,
+    *,
+    key: str,
+    user: User | None,
+    agent: str = "",
+    label: str = "",
+    keeper: User | None = None,
+) -> Entry | Approval:
     """Move the points, or ask for it where it takes a second person; returns the giver's entry, or the request.
 
-    The same key with the same input returns what it led to the first time. Raises
+    A machine names itself as in :func:`~loyalty.adjustments.adjust` (``agent``, ``label``, ``keeper``). The same
+    key with the same input returns what it led to the first time. Raises
     :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`, :class:`SameMember` and
     :class:`NotEligible`.
     """
     if wish.from_member == wish.to_member:
         raise SameMember
-    with connection.cursor() as cursor:
-        lock_members(cursor, [wish.from_member, wish.to_member])
+    _lock(wish)
     if before := _done_before(wish, key):
         return before
-    giver, receiver = _both(wish)
-    if giver.status == Member.Status.CLOSED or receiver.status != Member.Status.ACTIVE:
-        raise NotEligible
-    by = label or str(user or "")
-    if wish.points <= settings_now().transfer_approval_above:
+    giver, receiver = _eligible(wish)
+    if _take_alone(wish, limits.counted_as(user or keeper, agent or label), at=timezone.now()):
+        by = label or str(user or "")
         return _post(wish, giver, receiver, key=key, user=user, by=by, approved_by="")
     return approvals.request(
         KIND,
         subject=f"{wish.points:,} · {giver.number} → {receiver.number}",
         payload=_payload(wish) | {"giver": giver.number, "receiver": receiver.number, "key": key},
-        user=user,
+        user=user or keeper,
         label=label,
         about=f"member:{giver.pk}",
         key=_entry_key(key),
@@ -150,6 +169,24 @@ def _done_before(wish: Transfer, key: str) -> Entry | Approval | None:
     return None
 
 
+def _lock(wish: Transfer) -> None:
+    with connection.cursor() as cursor:
+        lock_members(cursor, [wish.from_member, wish.to_member])
+
+
+def _take_alone(wish: Transfer, who: str, *, at: datetime) -> bool:
+    """Count it towards the day of who moves and of who gives; False, and nothing counted, where it goes above."""
+    if wish.points > settings_now().transfer_approval_above:
+        return False
+    try:
+        with transaction.atomic():
+            limits.take(Limit.TRANSFER, who, wish.points, at=at)
+            limits.take(Limit.GIVEN, _giver_of(wish), wish.points, at=at)
+    except limits.DayLimitReached:
+        return False
+    return True
+
+
 def _post(
     wish: Transfer, giver: Member, receiver: Member, *, key: str, user: User | None, by: str, approved_by: str
 ) -> Entry:
@@ -175,10 +212,9 @@ def _post(
 
 def _carry_out(approval: Approval) -> None:
     wish = _wish(approval)
-    giver, receiver = _both(wish)
-    if receiver.status != Member.Status.ACTIVE:
-        raise approvals.CannotBeDone(_("The receiver is blocked or has left."))
+    _lock(wish)
     try:
+        giver, receiver = _eligible(wish)
         _post(
             wish,
             giver,
@@ -188,6 +224,8 @@ def _carry_out(approval: Approval) -> None:
             by=approval.requested_label,
             approved_by=str(approval.decided_by or ""),
         )
+    except NotEligible as refusal:
+        raise approvals.CannotBeDone(_("The giver has left, or the receiver is blocked or has left.")) from refusal
     except InsufficientPoints as refusal:
         raise approvals.CannotBeDone(
             _("%(needed)s points would be moved; %(available)s can be spent.")
@@ -198,8 +236,10 @@ def _carry_out(approval: Approval) -> None:
 def _outlook(approval: Approval) -> approvals.Outlook:
     wish = _wish(approval)
     giver, receiver = _both(wish)
-    found = preview(wish)
+    found = preview(wish, who="")
     warning = "" if found.is_possible else _("The giver has fewer points than that: approving it will be refused.")
+    if not _may_move(giver, receiver):
+        warning = _("The giver has left, or the receiver is blocked or has left: approving it will be refused.")
     return approvals.Outlook(
         [
             (_("From"), f"{giver.display_name} · {giver.number}"),
@@ -225,6 +265,18 @@ def _both(wish: Transfer) -> tuple[Member, Member]:
     return found[wish.from_member], found[wish.to_member]
 
 
+def _eligible(wish: Transfer) -> tuple[Member, Member]:
+    """Both, as they are under their locks. Raises :class:`NotEligible`."""
+    giver, receiver = _both(wish)
+    if not _may_move(giver, receiver):
+        raise NotEligible
+    return giver, receiver
+
+
+def _may_move(giver: Member, receiver: Member) -> bool:
+    return giver.status != Member.Status.CLOSED and receiver.status == Member.Status.ACTIVE
+
+
 def _wish(approval: Approval) -> Transfer:
     told = approval.payload
     return Transfer(from_member=told["from"], to_member=told["to"], points=told["points"], comment=approval.comment)
@@ -232,6 +284,10 @@ def _wish(approval: Approval) -> Transfer:
 
 def _payload(wish: Transfer) -> dict[str, Any]:
     return {"from": wish.from_member, "to": wish.to_member, "points": wish.points}
+
+
+def _giver_of(wish: Transfer) -> str:
+    return f"member:{wish.from_member}"
 
 
 def _entry_key(key: str) -> str:

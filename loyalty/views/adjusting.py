@@ -130,8 +130,8 @@ def _adjust_dialog(
     wish: adjustments.Adjustment | None = None,
     error: str = "",
 ) -> HttpResponse:
-    agent = limits.agent_of(request.user)
-    found = adjustments.preview(wish, agent=agent) if wish else None
+    who = limits.counted_as(request.user)
+    found = adjustments.preview(wish, who=who) if wish else None
     context = {
         "member": member,
         "form": form,
@@ -141,7 +141,7 @@ def _adjust_dialog(
         "points": abs(wish.points) if wish else 0,
         "gives": bool(wish and wish.points > 0),
         "reason": dict(form.fields["reason"].choices).get(wish.reason, "") if wish else "",  # type: ignore[attr-defined]
-        "left_today": limits.left(agent),
+        "left_today": limits.left(limits.Limit.ADJUST, who),
         "approval_above": limits.approval_above(),
     }
     return render(request, "loyalty/_member_adjust.html", context)

@@ -33,6 +33,8 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "adjust_approval_above",
             "adjust_expires_after_months",
             "transfer_approval_above",
+            "transfer_daily_limit",
+            "giver_daily_limit",
             "point_value",
         )
         widgets = {"clawback_policy": forms.RadioSelect}
@@ -42,13 +44,19 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "adjust_daily_limit": gettext_lazy("Points that one person may give and take in a day"),
             "adjust_approval_above": gettext_lazy("Points given or taken at once above which a second person decides"),
             "adjust_expires_after_months": gettext_lazy("Months after which points given by service expire"),
-            "transfer_approval_above": gettext_lazy("Points moved between members above which a second person decides"),
+            "transfer_approval_above": gettext_lazy(
+                "Points moved between members at once above which a second person decides"
+            ),
+            "transfer_daily_limit": gettext_lazy("Points one person may move between members in a day"),
+            "giver_daily_limit": gettext_lazy("Points that may be moved away from one member in a day"),
             "point_value": gettext_lazy("Value of a point, in the programme's currency"),
         }
         help_texts = {
             "clawback_policy": gettext_lazy("Refunds, entries that service takes back and undone batches go by it."),
             "adjust_daily_limit": gettext_lazy("Given and taken together, without what a second person approved."),
             "adjust_expires_after_months": gettext_lazy("Empty: never."),
+            "transfer_daily_limit": gettext_lazy("What goes above it a second person decides."),
+            "giver_daily_limit": gettext_lazy("Whoever moves them. What goes above it a second person decides."),
             "point_value": gettext_lazy("For what the programme owes, and for the cost of an adjustment."),
         }
 

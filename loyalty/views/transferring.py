@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from loyalty import ledger, transfers
+from loyalty import ledger, limits, transfers
 from loyalty.views.adjusting import LARGEST, LONGEST_KEY
 from members.models import Member
 from staff import figures
@@ -90,7 +90,7 @@ def _dialog(
     wish: transfers.Transfer | None = None,
     error: str = "",
 ) -> HttpResponse:
-    found = transfers.preview(wish) if wish else None
+    found = transfers.preview(wish, who=limits.counted_as(request.user)) if wish else None
     if found and not found.is_possible:
         error = _("Only %(points)s points can be moved: that is what can be spent.") % {
             "points": figures.number(found.giver_before)

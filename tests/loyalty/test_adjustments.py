@@ -12,8 +12,8 @@ from django.utils import timezone
 from loyalty import adjustments, ledger, limits, programme, reversals, rewards, tiers, verify
 from loyalty.adjustments import Adjustment
 from loyalty.models import (
-    AdjustDay,
     AdjustReason,
+    DayUse,
     Entry,
     Lot,
     Policy,
@@ -106,7 +106,7 @@ def test_the_same_key_adjusts_once_and_other_input_is_refused() -> None:
         with pytest.raises(ledger.KeyReused):
             adjustments.adjust(other, key="k", user=user)
     assert usable(member) == 500
-    assert AdjustDay.objects.get().points == 500
+    assert DayUse.objects.get().points == 500
 
 
 def test_a_closed_member_and_a_reason_out_of_use_are_refused() -> None:
@@ -128,6 +128,36 @@ def test_given_and_taken_points_count_together_towards_the_day() -> None:
     assert (refusal.value.left, refusal.value.limit) == (100, 1_000)
     adjust(member, 100, key="d", user=user)
     adjust(member, 100, key="e")  # somebody else has a day of their own
+
+
+def test_the_keys_of_a_person_and_they_themselves_share_one_day() -> None:
+    set_limits(adjust_daily_limit=1_000)
+    member, owner = make_member(), make_user("customer_service")
+
+    def by_key(agent: str, keeper: User | None) -> object:
+        key = f"{agent}:{keeper}"
+        return adjustments.adjust(wish(member, 600), key=key, user=None, agent=agent, label="till", keeper=keeper)
+
+    by_key("key:1", owner)
+    for again in (lambda: by_key("key:2", owner), lambda: adjust(member, 600, key="desk", user=owner)):
+        with pytest.raises(limits.DayLimitReached):
+            again()
+    by_key("key:3", None)
+    by_key("key:4", None)
+    assert usable(member) == 1_800
+
+
+def test_an_approval_gives_nothing_to_who_left_in_between() -> None:
+    set_limits(adjust_approval_above=100)
+    member, approver = make_member(), make_user("approver")
+    asked = adjust(member, 200)
+    assert isinstance(asked, Approval)
+    Member.objects.filter(pk=member.pk).update(status="closed")
+    page = client_of(approver).get(asked.get_absolute_url()).content.decode()
+    assert "approving it will be refused" in page
+    with pytest.raises(approvals.CannotBeDone, match="has left the programme"):
+        approvals.approve(asked, user=approver)
+    assert usable(member) == 0
 
 
 def test_the_day_is_the_programmes() -> None:
@@ -155,7 +185,7 @@ def test_twenty_requests_at_once_do_not_pass_the_days_limit() -> None:
         )
     )
     assert outcomes == {"done": 11, "DayLimitReached": 9}
-    assert AdjustDay.objects.get().points == 990
+    assert DayUse.objects.get().points == 990
     assert sum(usable(member) for member in members) == 990
     assert broken() == []
 
@@ -168,7 +198,7 @@ def test_the_same_form_sent_twenty_times_at_once_counts_once() -> None:
     outcomes = at_once(*[lambda: adjust(member, 90, user=user)] * 20)
     assert outcomes == {"done": 20}
     assert usable(member) == 90
-    assert AdjustDay.objects.get().points == 90
+    assert DayUse.objects.get().points == 90
 
 
 def test_above_the_limit_nothing_moves_until_a_second_person_approves() -> None:
@@ -177,7 +207,7 @@ def test_above_the_limit_nothing_moves_until_a_second_person_approves() -> None:
     assert isinstance(asked, Approval)
     assert adjust(member, 1_001, user=user) == asked
     assert usable(member) == 0
-    assert not AdjustDay.objects.filter(points__gt=0).exists()
+    assert not DayUse.objects.filter(points__gt=0).exists()
     waiting = client_of(user).get(reverse("loyalty:member-waiting", args=[member.number])).content.decode()
     assert f"Give 1,001 points to {member.number}" in waiting
     page = client_of(approver).get(asked.get_absolute_url()).content.decode()
@@ -258,7 +288,7 @@ def test_an_entry_is_taken_back_once_and_says_why() -> None:
     page = client_of(user).get(f"/members/{member.number}/").content.decode()
     assert "Taken back: Goodwill" in page
     assert "Wrong member." in page
-    assert AdjustDay.objects.get().points == 1_000
+    assert DayUse.objects.get().points == 1_000
     assert broken() == []
 
 
@@ -355,6 +385,8 @@ def test_settings_are_changed_audited_and_their_history_shown() -> None:
         "adjust_approval_above": "100",
         "adjust_expires_after_months": "",
         "transfer_approval_above": "50",
+        "transfer_daily_limit": "400",
+        "giver_daily_limit": "200",
         "point_value": "0.02",
     }
     assert client.post(address, values).status_code == 302

@@ -1,14 +1,16 @@
 """Points moved from one member to another by service."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from loyalty import ledger, transfers, verify
-from loyalty.models import Entry, Lot, ProgrammeSettings
+from loyalty.models import DayUse, Entry, Lot, ProgrammeSettings
 from loyalty.programme import settings_now
 from loyalty.transfers import Transfer
 from members.models import Member
@@ -39,6 +41,11 @@ def holder(*lots: int, **fields: object) -> Member:
 def send(giver: Member, receiver: Member, points: int, *, key: str = "k", user: User | None = None) -> object:
     wish = Transfer(from_member=giver.pk, to_member=receiver.pk, points=points, comment="They are siblings.")
     return transfers.send(wish, key=key, user=user or make_user("customer_service"))
+
+
+def set_limits(**values: object) -> None:
+    settings_now()
+    ProgrammeSettings.objects.update(**values)
 
 
 def usable(*members: Member) -> list[int]:
@@ -121,6 +128,96 @@ def test_what_the_giver_has_spent_meanwhile_is_not_moved() -> None:
     with pytest.raises(approvals.CannotBeDone):
         approvals.approve(asked, user=make_user("approver"))
     assert usable(giver, receiver) == [50, 50]
+
+
+def test_what_is_split_below_the_threshold_takes_a_second_person_above_the_days_limit() -> None:
+    set_limits(transfer_approval_above=50, transfer_daily_limit=120)
+    giver, other, user = holder(300), holder(300), make_user("customer_service")
+    assert isinstance(send(giver, make_member(), 50, key="a", user=user), Entry)
+    assert isinstance(send(other, make_member(), 50, key="b", user=user), Entry)
+    asked = send(giver, make_member(), 50, key="c", user=user)
+    assert isinstance(asked, Approval)
+    assert isinstance(send(giver, make_member(), 20, key="d", user=user), Entry)
+    assert usable(giver) == [230]
+    # Not done alone, so it takes nothing of anybody's day.
+    approvals.approve(asked, user=make_user("approver"))
+    assert usable(giver) == [180]
+    assert isinstance(send(giver, make_member(), 50, key="e"), Entry)
+
+
+def test_what_one_member_gives_away_in_a_day_is_limited_whoever_moves_it() -> None:
+    set_limits(giver_daily_limit=100)
+    giver = holder(300)
+    assert isinstance(send(giver, make_member(), 60, key="a"), Entry)
+    assert isinstance(send(giver, make_member(), 60, key="b"), Approval)
+    assert isinstance(send(giver, make_member(), 40, key="c"), Entry)
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        assert isinstance(send(giver, make_member(), 60, key="d"), Entry)
+    assert usable(giver) == [140]
+
+
+def test_the_keys_of_a_person_and_they_themselves_share_one_day() -> None:
+    set_limits(transfer_daily_limit=100, adjust_daily_limit=100)
+    owner = make_user("customer_service")
+
+    def move(key: str, **who: Any) -> object:
+        giver = holder(300)
+        wish = Transfer(from_member=giver.pk, to_member=make_member().pk, points=60, comment="x")
+        return transfers.send(wish, key=key, **who)
+
+    assert isinstance(move("a", user=None, agent="key:1", keeper=owner), Entry)
+    asked = move("b", user=None, agent="key:2", label="till", keeper=owner)
+    assert isinstance(asked, Approval)
+    assert (asked.requested_by, asked.requested_label) == (owner, "till")
+    assert isinstance(move("c", user=owner), Approval)
+    # Keys that nobody owns have a day each.
+    assert isinstance(move("d", user=None, agent="key:3"), Entry)
+    assert isinstance(move("e", user=None, agent="key:4"), Entry)
+
+
+@pytest.mark.parametrize(("who", "status"), [("giver", "closed"), ("receiver", "closed"), ("receiver", "blocked")])
+def test_an_approval_moves_nothing_for_who_left_in_between(who: str, status: str) -> None:
+    set_limits(transfer_approval_above=50)
+    giver, receiver, approver = holder(100), make_member(), make_user("approver")
+    asked = send(giver, receiver, 60)
+    assert isinstance(asked, Approval)
+    Member.objects.filter(pk=(giver if who == "giver" else receiver).pk).update(status=status)
+    page = client_of(approver).post(reverse("staff:approval_approve", args=[asked.pk]), follow=True)
+    assert page.status_code == 409
+    assert "The giver has left, or the receiver is blocked or has left." in page.content.decode()
+    asked.refresh_from_db()
+    assert asked.state == Approval.State.REQUESTED
+    assert usable(giver, receiver) == [100, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_moves_at_once_do_not_pass_the_day_of_who_moves() -> None:
+    set_limits(transfer_daily_limit=200)
+    givers, receiver, user = [holder(50) for _ in range(12)], make_member(), make_user("customer_service")
+    outcomes = at_once(
+        *(lambda giver=giver: send(giver, receiver, 50, key=f"k{giver.pk}", user=user) for giver in givers)
+    )
+    assert outcomes == {"done": 12}
+    assert usable(receiver) == [200]
+    assert Approval.objects.count() == 8
+    assert broken() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_moves_at_once_do_not_pass_the_day_of_who_gives() -> None:
+    set_limits(giver_daily_limit=150)
+    giver, receivers = holder(1_000), [make_member() for _ in range(8)]
+    people = [make_user("customer_service") for _ in range(8)]
+    outcomes = at_once(
+        *(
+            lambda receiver=receiver, user=user: send(giver, receiver, 50, key=f"k{receiver.pk}", user=user)
+            for receiver, user in zip(receivers, people, strict=True)
+        )
+    )
+    assert outcomes == {"done": 8}
+    assert usable(giver) == [850]
+    # Who was refused for the giver's day has not used their own.
+    assert DayUse.objects.filter(limit="transfer", points__gt=0).count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
