@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("loyalty", "0014_return_points_spent_on_purchases"),
+        ("loyalty", "0015_count_points_of_others_in_caps"),
     ]
 
     operations = [
