@@ -67,7 +67,7 @@ def _drawn(sale: Mapping[str, Any]) -> Drawn | LiesInTheFuture | RateMissing | W
 def _sorted_out(one: Drawn, known: Mapping[str, Purchase], new: dict[str, Drawn]) -> Outcome:
     """New, a repetition of what is there or stands earlier in the batch, or something else under the same key."""
     purchase, lines = one
-    first, first_lines = new.get(purchase.key, (None, []))
+    first, _lines = new.get(purchase.key, (None, []))
     try:
         if purchase.key in known:
             refuse_difference(known[purchase.key], purchase, lines)
@@ -75,7 +75,7 @@ def _sorted_out(one: Drawn, known: Mapping[str, Purchase], new: dict[str, Drawn]
         if first is None:
             new[purchase.key] = one
             return purchase, True
-        refuse_difference(first, purchase, lines, first_lines)
+        refuse_difference(first, purchase, lines)
     except PurchaseDiffers as refusal:
         return refusal
     return first, False

@@ -117,6 +117,9 @@ class PurchaseKind(ImportKind):
         SELECT r.row_no, p.id, (
             p.member_id = r.member_id AND p.purchased_at = r.purchased_at AND p.amount = r.amount
             AND p.currency = COALESCE(upper(r.currency), p.currency)
+            AND (r.programme_amount IS NULL OR p.value IN (r.programme_amount, p.amount))
+            AND p.channel = COALESCE(r.channel, p.channel) AND p.store = COALESCE(r.store, p.store)
+            AND p.category = COALESCE(r.category, p.category)
         ) AS same
         FROM import_rows AS r JOIN members_purchase AS p ON p.key = r.row_key
     """

@@ -1,8 +1,10 @@
 """One purchase: written, rewarded and counted for the tier in one transaction."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -21,12 +23,15 @@ from loyalty.rules.events import PURCHASE
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
 
-_IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency")
-_CONTENT: Final = (*_IDENTITY, "external_id", "rate", "value", "channel", "store", "category")
+_IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency", "value")
+# What a file may have said nothing about.
+_DETAILS: Final = ("channel", "store", "category")
+_CONTENT: Final = (*_IDENTITY, *_DETAILS, "external_id", "rate", "input_hash")
+_LINE: Final = ("line_no", "sku", "product", "brand", "category", "quantity", "amount")
 
 
 class PurchaseDiffers(ledger.KeyReused):
-    """The key of a purchase came back with another member, time, amount or lines."""
+    """The key of a purchase came back with anything else than it came with first."""
 
 
 class LiesInTheFuture(ValueError):
@@ -93,6 +98,7 @@ def record_purchase(
         lines=lines,
         discount=discount,
         charges=charges,
+        redemptions=redemptions,
     )
     # A refund that waits for this purchase gives points back to those who paid for these.
     for payer in sorted({member_id} | (rewards.payers(redemptions) if redemptions else set())):
@@ -101,7 +107,7 @@ def record_purchase(
         key=key, defaults={name: getattr(drawn, name) for name in _CONTENT}
     )
     if not is_new:
-        refuse_difference(purchase, drawn, settled)
+        refuse_difference(purchase, drawn, settled, redemptions)
         entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
         return Recorded(purchase=purchase, entries=list(entries), is_new=False)
     _write_lines(purchase, settled)
@@ -136,6 +142,7 @@ def draw_up(
     lines: Sequence[LineInput] = (),
     discount: Decimal = Decimal(0),
     charges: Decimal = Decimal(0),
+    redemptions: Sequence[int] = (),
 ) -> tuple[Purchase, list[PurchaseLine]]:
     """A purchase and its lines as they will be written. Raises what :func:`record_purchase` does of the input alone."""
     if purchased_at > latest_moment():
@@ -159,25 +166,71 @@ def draw_up(
         store=store,
         category=category,
     )
-    return purchase, settle(lines, amount=amount, value=value, discount=discount, charges=charges)
+    settled = settle(lines, amount=amount, value=value, discount=discount, charges=charges)
+    purchase.input_hash = _input_hash(purchase, lines, discount, charges, redemptions)
+    return purchase, settled
 
 
 def refuse_difference(
-    known: Purchase,
-    drawn: Purchase,
-    lines: Sequence[PurchaseLine],
-    known_lines: Sequence[PurchaseLine] | None = None,
+    known: Purchase, drawn: Purchase, lines: Sequence[PurchaseLine], redemptions: Sequence[int] = ()
 ) -> None:
-    """Raise :class:`PurchaseDiffers` where a purchase of this key was recorded with other content.
+    """Raise :class:`PurchaseDiffers` where a purchase of this key was recorded with other content."""
+    if known.input_hash is None:
+        same = _stands_as(known, drawn, lines, redemptions)
+    else:
+        same = bytes(known.input_hash) == drawn.input_hash
+    if not same:
+        raise PurchaseDiffers(known.key)
 
-    ``known_lines`` are those of a purchase that is not written yet.
-    """
-    if any(getattr(known, name) != getattr(drawn, name) for name in _IDENTITY):
-        raise PurchaseDiffers(known.key)
-    rows = known.lines.all() if known_lines is None else known_lines
-    had = {(line.line_no, line.sku, line.quantity, line.amount) for line in rows}
-    if had != {(line.line_no, line.sku, line.quantity, line.amount) for line in lines}:
-        raise PurchaseDiffers(known.key)
+
+def _input_hash(
+    purchase: Purchase,
+    lines: Sequence[LineInput],
+    discount: Decimal,
+    charges: Decimal,
+    redemptions: Sequence[int],
+) -> bytes:
+    """SHA-256 of all that the caller said: the same however numbers, times and defaults are written."""
+    told = {
+        "member": purchase.member_id,
+        "receipt": purchase.external_id,
+        "purchased_at": purchase.purchased_at.astimezone(UTC).isoformat(),
+        "amount": _digits(purchase.amount),
+        "currency": purchase.currency,
+        "rate": _digits(purchase.rate),
+        "details": [getattr(purchase, name) for name in _DETAILS],
+        "lines": sorted(
+            [
+                line.line_no or place,
+                line.sku,
+                line.product,
+                line.brand,
+                line.category,
+                _digits(line.quantity),
+                _digits(line.amount),
+            ]
+            for place, line in enumerate(lines, 1)
+        ),
+        "discount": _digits(discount),
+        "charges": _digits(charges),
+        "redemptions": sorted(set(redemptions)),
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+
+
+def _digits(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+def _stands_as(known: Purchase, drawn: Purchase, lines: Sequence[PurchaseLine], redemptions: Sequence[int]) -> bool:
+    """Whether a purchase without a hash (a file's, or from before there were hashes) is what is said now."""
+    from_file = known.import_run_id is not None
+    names = [*_IDENTITY, *(name for name in _DETAILS if not from_file or getattr(known, name))]
+    names += [] if from_file else ["rate"]
+    if any(getattr(known, name) != getattr(drawn, name) for name in names):
+        return False
+    had, has = ({tuple(getattr(line, name) for name in _LINE) for line in some} for some in (known.lines.all(), lines))
+    return had == has and set(known.redemptions.values_list("pk", flat=True)) == set(redemptions)
 
 
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:

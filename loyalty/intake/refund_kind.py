@@ -102,7 +102,10 @@ class RefundKind(ImportKind):
         Column(name="reason", label=_("reason"), max_length=200, synonyms=("note", "comment", "原因")),
     )
     match_sql = f"""
-        SELECT r.row_no, refund.id, (refund.purchase_key = r.receipt AND refund.request = {_REQUEST}) AS same
+        SELECT r.row_no, refund.id, (
+            refund.purchase_key = r.receipt AND refund.request = {_REQUEST} AND refund.refunded_at = r.refunded_at
+            AND refund.reason = COALESCE(r.reason, refund.reason)
+        ) AS same
           FROM import_rows AS r JOIN members_refund AS refund ON refund.key = r.row_key
     """  # noqa: S608
     reasons = {

@@ -37,7 +37,7 @@ State = Refund.State
 
 
 class RefundDiffers(ledger.KeyReused):
-    """The key of a refund came back for another purchase, or asking for something else."""
+    """The key of a refund came back for another purchase, of another time, or asking for something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def record_refund(
     *,
     key: str,
     purchase_key: str,
-    refunded_at: datetime,
+    refunded_at: datetime | None = None,
     amount: Decimal | None = None,
     lines: Sequence[RefundLineInput] = (),
     currency: str = "",
@@ -79,11 +79,11 @@ def record_refund(
 ) -> RecordedRefund:
     """Give back all that is left of a purchase, an ``amount`` of it (in its currency), or what ``lines`` say.
 
-    A refund of a purchase that has not come is kept and applied in the transaction in which it comes. The same key
-    asking for the same of the same purchase returns what was done first; otherwise it raises
+    ``refunded_at`` is now where it is left out. A refund of a purchase that has not come is kept and applied in the
+    transaction in which it comes. The same key with the same content returns what was done first; otherwise it raises
     :class:`RefundDiffers`. What cannot be given back raises :class:`RefundRefused`, and nothing is written.
     """
-    if refunded_at > latest_moment():
+    if refunded_at and refunded_at > latest_moment():
         raise RefundRefused("refunded_at", "future")
     request = _request(amount, lines, currency)
     purchase = _lock(purchase_key)
@@ -92,7 +92,7 @@ def record_refund(
         defaults={
             "purchase_key": purchase_key,
             "external_id": external_id,
-            "refunded_at": refunded_at,
+            "refunded_at": refunded_at or timezone.now(),
             "request": request,
             "state": State.WAITING,
             "reason": reason,
@@ -100,7 +100,8 @@ def record_refund(
         },
     )
     if not is_new:
-        if (refund.purchase_key, refund.request) != (purchase_key, request):
+        known = (refund.purchase_key, refund.request, refund.refunded_at, refund.reason)
+        if known != (purchase_key, request, refunded_at or refund.refunded_at, reason):
             raise RefundDiffers(key)
         return RecordedRefund(refund=refund, entries=entries_of(refund), is_new=False)
     if purchase is None:
@@ -118,7 +119,6 @@ def preview_refund(
         done = record_refund(
             key=f"preview:{uuid4().hex}",
             purchase_key=purchase_key,
-            refunded_at=timezone.now(),
             amount=amount,
             lines=lines,
         )

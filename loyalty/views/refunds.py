@@ -7,7 +7,6 @@ from uuid import uuid4
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -94,7 +93,6 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
         done = record_refund(
             key=f"desk:{form.cleaned_data['key']}",
             purchase_key=purchase.key,
-            refunded_at=timezone.now(),
             reason=form.cleaned_data["reason"],
             user=request.user,
             **asked,

@@ -209,6 +209,8 @@ class Purchase(models.Model):
     channel = models.CharField(_("channel"), max_length=32, blank=True)
     store = models.CharField(_("store"), max_length=64, blank=True)
     category = models.CharField(_("category"), max_length=64, blank=True)
+    # Of all that the caller said; none where it came from a file, or before this was kept.
+    input_hash = models.BinaryField(max_length=32, null=True)
     import_run = models.ForeignKey(ImportRun, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
