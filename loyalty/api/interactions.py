@@ -116,7 +116,7 @@ def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
 
 
 def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> RecordedInteraction:
-    with refusing(time="occurred_at", key="external_id"):
+    with refusing(time="occurred_at", key="external_id", worth="kind"):
         return record_interaction(
             member_id=member_id,
             key=item.get("external_id") or own_key,

@@ -7,20 +7,23 @@ from django.utils.translation import gettext as _
 
 from loyalty import ledger, rewards, tiers
 from loyalty.intake import LiesInTheFuture, RateMissing, RefundRefused, WrongLines
+from loyalty.rules import TooManyPoints, reasons
 from staff.problems import Problem
 
 
 @contextmanager
-def refusing(*, time: str = "occurred_at", key: str = "key") -> Iterator[None]:
+def refusing(*, time: str = "occurred_at", key: str = "key", worth: str = "amount") -> Iterator[None]:
     """Raise a :class:`~staff.problems.Problem` for what the programme refuses.
 
-    ``time`` and ``key`` are what the request calls its time and its own id. 409 is said of what clashes
-    with what is there, 422 of what the rules do not allow.
+    ``time`` and ``key`` are what the request calls its time and its own id, ``worth`` what decides on its points.
+    409 is said of what clashes with what is there, 422 of what the rules do not allow.
     """
     try:
         yield
     except LiesInTheFuture as error:
         raise Problem(422, "future", _("This lies in the future."), time) from error
+    except TooManyPoints as error:
+        raise Problem(422, "too-many-points", reasons.too_many(error), worth) from error
     except RateMissing as error:
         text = _("An amount in another currency needs the rate of its day.")
         raise Problem(422, "rate-missing", text, "rate") from error

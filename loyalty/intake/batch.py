@@ -14,13 +14,22 @@ from loyalty.intake.lines import WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, draw_up, refuse_difference
 from loyalty.ledger.bulk import lock_members
 from loyalty.models import Lot
+from loyalty.rules import TooManyPoints
 from members.models import Purchase, PurchaseLine, Refund
 
 Drawn = tuple[Purchase, list[PurchaseLine]]
 # What came of one: the purchase and whether it is new, or why it was refused.
-Outcome = tuple[Purchase, bool] | LiesInTheFuture | RateMissing | WrongLines | PurchaseDiffers
+Outcome = tuple[Purchase, bool] | LiesInTheFuture | RateMissing | WrongLines | PurchaseDiffers | TooManyPoints
 
 ATTEMPTS: Final = 3
+
+
+class _TooMuch(Exception):
+    """Purchases that would earn absurdly much, by key: the others are taken in without them."""
+
+    def __init__(self, refused: Mapping[str, TooManyPoints]) -> None:
+        self.refused = refused
+        super().__init__()
 
 
 def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
@@ -30,18 +39,22 @@ def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     instead of being raised.
     Each earns by the tier that its member had just before it, reckoned from all purchases of the batch.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    refused: dict[str, TooManyPoints] = {}
+    attempt = 1
+    while True:
         try:
             with transaction.atomic():
-                return _record(sales)
+                return _record(sales, refused)
+        except _TooMuch as more:
+            refused |= more.refused
         except IntegrityError:
             # Somebody wrote one of these keys for another member meanwhile; by now it can be seen.
             if attempt == ATTEMPTS:
                 raise
-    raise AssertionError
+            attempt += 1
 
 
-def _record(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+def _record(sales: Sequence[Mapping[str, Any]], refused: Mapping[str, TooManyPoints]) -> list[Outcome]:
     drawn = [_drawn(sale) for sale in sales]
     whole = [one for one in drawn if isinstance(one, tuple)]
     members = sorted({purchase.member_id for purchase, _lines in whole})
@@ -50,7 +63,10 @@ def _record(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         keys = [purchase.key for purchase, _lines in whole]
         known = {found.key: found for found in Purchase.objects.filter(key__in=keys).prefetch_related("lines")}
         new: dict[str, Drawn] = {}
-        outcomes = [one if isinstance(one, Exception) else _sorted_out(one, known, new) for one in drawn]
+        outcomes = [
+            one if isinstance(one, Exception) else refused.get(one[0].key) or _sorted_out(one, known, new)
+            for one in drawn
+        ]
         if new:
             _write(list(new.values()))
             _earn(cursor, [purchase for purchase, _lines in new.values()])
@@ -99,7 +115,11 @@ def _earn(cursor: CursorWrapper, new: Sequence[Purchase]) -> None:
     )
     cursor.execute("CREATE UNIQUE INDEX ON loyalty_bought (purchase_id)")
     cursor.execute("ANALYZE loyalty_bought")
-    earn_for_bought(cursor, now=timezone.now())
+    try:
+        earn_for_bought(cursor, now=timezone.now())
+    except TooManyPoints as error:
+        keys = {purchase.pk: purchase.key for purchase in new}
+        raise _TooMuch({keys[pk]: TooManyPoints(error.rule) for pk in error.events}) from error
     by_key = {purchase.key: purchase for purchase in new}
     waiting = Refund.objects.filter(state=Refund.State.WAITING, purchase_key__in=by_key)
     refunded = [by_key[key] for key in sorted(set(waiting.values_list("purchase_key", flat=True)))]

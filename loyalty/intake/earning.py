@@ -87,6 +87,7 @@ def earn_for_bought(cursor: CursorWrapper, *, now: datetime) -> dict[str, int]:
     ``loyalty_bought`` has ``purchase_id``, ``member_id`` and ``purchased_at``; the accounts of its
     members are locked. Each purchase earns by the rules that were in force and by the tier that its
     member had just before it, reckoned from all purchases that are known by now. Returns counts by name.
+    Raises :class:`~loyalty.rules.TooManyPoints` with the ids of those that would earn absurdly much.
     """
     return _earn_for_many(
         cursor, PURCHASE, "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought", now, {}
@@ -139,12 +140,17 @@ def _reckon(
     book, worth = CapBook(cursor), _point_value(period.terms)
     book.lock_programme(period.terms)
     entries = points = 0
+    too_many: dict[int, str] = {}
     for batch in gathering.of_many(cursor, kind, rules.needs(period.terms), look.before, named=named):
         book.load(key for one in batch for key in rules.cap_keys(one.event, period.at(one.event.occurred_at)))
         rows: list[tuple[Any, ...]] = []
         for one in batch:
             terms = period.at(one.event.occurred_at)
-            reckoning = rules.reckon(one.event, one.facts, terms, book.used, point_value=worth)
+            try:
+                reckoning = rules.reckon(one.event, one.facts, terms, book.used, point_value=worth)
+            except rules.TooManyPoints as error:
+                too_many[one.id] = error.rule
+                continue
             for award in reckoning.awards:
                 book.use(award.uses)
                 look.gain(_receiver(award), award.occurred_at, award.qualifying)
@@ -154,6 +160,8 @@ def _reckon(
         with cursor.cursor.copy(_COPY) as stream:
             for row in rows:
                 stream.write_row(row)
+    if too_many:
+        raise rules.TooManyPoints(next(iter(too_many.values())), sorted(too_many))
     book.save()
     return entries, points
 

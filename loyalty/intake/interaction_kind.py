@@ -11,6 +11,7 @@ from psycopg import sql
 from loyalty import ledger, rules, tiers
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import members_named, naming
+from loyalty.intake.purchase_kind import refusal_of
 from loyalty.ledger.bulk import lock_accounts
 from loyalty.programme import settings_now
 from loyalty.rules import caps
@@ -41,7 +42,10 @@ class EarningInteractionKind(InteractionKind):
                 sql.Literal(list(named.values()))
             ),
         )
-        return Counts(added=added, notes=earn_for_done(cursor, now=timezone.now(), named=named))
+        try:
+            return Counts(added=added, notes=earn_for_done(cursor, now=timezone.now(), named=named))
+        except rules.TooManyPoints as error:
+            raise refusal_of(cursor, error, "members_interaction") from error
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
         """What goes, the points that go with it, and whether members have spent them."""

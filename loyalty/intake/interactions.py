@@ -53,7 +53,8 @@ def record_interaction(
 
     The same key with the same content returns what was recorded first; with other content it raises
     :class:`InteractionDiffers`. A time more than a day ahead is refused
-    (:class:`~loyalty.intake.LiesInTheFuture`).
+    (:class:`~loyalty.intake.LiesInTheFuture`), and so is what would earn absurdly much
+    (:class:`~loyalty.rules.TooManyPoints`).
     """
     if occurred_at > latest_moment():
         raise LiesInTheFuture(occurred_at.isoformat())

@@ -10,13 +10,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, tiers
+from loyalty import ledger, rules, tiers
 from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
 from loyalty.programme import settings_now
-from loyalty.rules import caps
+from loyalty.rules import caps, reasons
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused
 from members.models import ImportRun
@@ -143,7 +143,10 @@ class PurchaseKind(ImportKind):
         added = cursor.rowcount
         refresh_plans(cursor, added)
         _select_bought(cursor, run_id)
-        notes = earn_for_bought(cursor, now=timezone.now())
+        try:
+            notes = earn_for_bought(cursor, now=timezone.now())
+        except rules.TooManyPoints as error:
+            raise refusal_of(cursor, error, "members_purchase") from error
         return Counts(added=added, notes=notes | _refund_bought(cursor))
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
@@ -208,6 +211,16 @@ class PurchaseKind(ImportKind):
         tiers.evaluate(cursor, members, ladder=ladder, now=timezone.now())
         tiers.forget(cursor, members, ladder)
         return {"purchases": removed, "entries": reversed_entries}
+
+
+def refusal_of(cursor: CursorWrapper, error: rules.TooManyPoints, table: str) -> Refused:
+    """An import of which some rows would earn absurdly much: which rows they are."""
+    statement = sql.SQL(
+        "SELECT row_no FROM import_rows JOIN {} done ON done.key = row_key WHERE done.id = ANY(%s) ORDER BY 1 LIMIT 5"
+    ).format(sql.Identifier(table))
+    cursor.execute(statement.as_string(), [list(error.events)])
+    rows = ", ".join(str(row[0]) for row in cursor.fetchall())
+    return Refused(gettext("Row %(rows)s: %(why)s") % {"rows": rows, "why": reasons.too_many(error)})
 
 
 def _select_bought(cursor: CursorWrapper, run_id: int) -> None:

@@ -81,7 +81,8 @@ def record_purchase(
     the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`).
     ``redemptions`` are the ids of those whose points paid a part of it
     (:class:`~loyalty.rewards.NotTheirs`). A
-    time more than a day ahead is refused (:class:`LiesInTheFuture`). The same key with the same content
+    time more than a day ahead is refused (:class:`LiesInTheFuture`), and so is what would earn absurdly much
+    (:class:`~loyalty.rules.TooManyPoints`). The same key with the same content
     returns what was recorded first; with other content it raises :class:`PurchaseDiffers`.
     """
     drawn, settled = draw_up(

@@ -2,7 +2,20 @@
 
 from loyalty.rules import facts  # noqa: F401 (registers what can be asked)
 from loyalty.rules.definition import Definition, usual
-from loyalty.rules.engine import Award, CapKey, Reason, Reckoning, Refusal, Terms, Used, cap_keys, needs, reckon
+from loyalty.rules.engine import (
+    MOST_POINTS,
+    Award,
+    CapKey,
+    Reason,
+    Reckoning,
+    Refusal,
+    Terms,
+    TooManyPoints,
+    Used,
+    cap_keys,
+    needs,
+    reckon,
+)
 from loyalty.rules.events import BasketLine, Event, Facts, Need
 from loyalty.rules.reading import DefinitionError, parse, problems
 from loyalty.rules.versions import (
@@ -24,6 +37,7 @@ from loyalty.rules.versions import (
 )
 
 __all__ = [
+    "MOST_POINTS",
     "Award",
     "BasketLine",
     "CapKey",
@@ -39,6 +53,7 @@ __all__ = [
     "Refusal",
     "SecondPersonNeeded",
     "Terms",
+    "TooManyPoints",
     "Used",
     "WrongState",
     "activate",

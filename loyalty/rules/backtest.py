@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 from loyalty import tiers
 from loyalty.models import ProgrammeSettings, RuleVersion
 from loyalty.months import add_months
-from loyalty.rules import gathering
-from loyalty.rules.engine import CapKey, Terms, Used, needs, reckon
+from loyalty.rules import gathering, reasons
+from loyalty.rules.engine import CapKey, Terms, TooManyPoints, Used, needs, reckon
 from loyalty.rules.events import Need
 from loyalty.rules.versions import Period, terms_of
 from members.models import Member
@@ -108,7 +108,10 @@ def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
     progress.update(0, total=last, step=_("reckoning the history anew"))
     for first in range(0, last + 1, CHUNK):
         with transaction.atomic(), connection.cursor() as cursor, progress.interruptible():
-            history.reckon(cursor, first, first + CHUNK - 1)
+            try:
+                history.reckon(cursor, first, first + CHUNK - 1)
+            except TooManyPoints as error:
+                raise jobs.Failed(reasons.too_many(error)) from error
         progress.update(min(first + CHUNK, last))
     return _result(job, version, history)
 

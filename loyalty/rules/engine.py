@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -26,6 +26,19 @@ from members.conditions.predicate import Failed, Holds, compiled, failures
 
 # Of which rule, per what, of whom, since when, of which member (None: of all).
 CapKey = tuple[int, str, str, date, int | None]
+
+
+# One award is never more: sums of them stay far from what a column of points holds.
+MOST_POINTS: Final = 10**12
+
+
+class TooManyPoints(ValueError):
+    """A rule would give more than :data:`MOST_POINTS`. ``events``: the ids of the events, where many are reckoned."""
+
+    def __init__(self, rule: str, events: Sequence[int] = ()) -> None:
+        self.rule = rule
+        self.events = events
+        super().__init__(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,8 @@ def reckon(
 ) -> Reckoning:
     """What an event earns by these versions (at most one of each rule), in whatever order they come.
 
+    Raises :class:`TooManyPoints`.
+
     ``used_caps`` holds what is used of the caps of :func:`cap_keys`; ``point_value`` is money per point, for caps
     of money.
     """
@@ -267,6 +282,8 @@ class _Run:
             if room < points:
                 told.append({"per": cap.per, "of": cap.of, **said, "left": max(room, 0)})
                 left = min(left, max(room, 0))
+        if left > MOST_POINTS:
+            raise TooManyPoints(terms.rule)
         return left, tuple(told)
 
     def _used_of(self, terms: Terms, cap: Cap, member_id: int | None, beside: Award | None) -> Used:

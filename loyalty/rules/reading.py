@@ -58,10 +58,9 @@ class DefinitionError(ValueError):
 
 def parse(raw: Any) -> Definition:
     """Read a definition. Raises :class:`DefinitionError` with every problem found."""
-    reader = _Reader()
-    definition = reader.definition(raw)
-    if reader.problems:
-        raise DefinitionError(reader.problems)
+    definition = _read(raw)
+    if too_much := _too_much(definition):
+        raise DefinitionError({"effects": too_much})
     return definition
 
 
@@ -75,13 +74,46 @@ def problems(raw: Any) -> dict[str, str]:
 
 
 def compiled(raw: Mapping[str, Any]) -> Definition:
-    """The same as :func:`parse` for what a version holds, remembered."""
+    """What a version holds, remembered. How much it gives was judged by :func:`parse` when it was written."""
     return _compiled(json.dumps(raw, sort_keys=True))
 
 
 @lru_cache(maxsize=256)
 def _compiled(text: str) -> Definition:
-    return parse(json.loads(text))
+    return _read(json.loads(text))
+
+
+def _read(raw: Any) -> Definition:
+    reader = _Reader()
+    definition = reader.definition(raw)
+    if reader.problems:
+        raise DefinitionError(reader.problems)
+    return definition
+
+
+def _too_much(definition: Definition) -> str:
+    """What is wrong with a rule that could give absurdly much, with the largest of all its factors; else empty."""
+    each = Fraction(0)
+    for effect in definition.effects:
+        if isinstance(effect, PerAmount):
+            each += effect.rate
+        elif isinstance(effect, Fixed | PerLine):
+            each += effect.points
+        else:
+            each *= _largest_factor(effect)
+    if each <= LARGEST:
+        return ""
+    return _("with all its factors, a rule gives at most %(most)s points per unit of money, line or event") % {
+        "most": f"{LARGEST:,}"
+    }
+
+
+def _largest_factor(effect: Multiplier | Ladder | Coefficient) -> Fraction:
+    if isinstance(effect, Multiplier):
+        return effect.factor
+    if isinstance(effect, Ladder):
+        return max(step.factor for step in effect.steps)
+    return max(effect.default, *effect.factors.values()) if effect.factors else Fraction(1)
 
 
 class _Refused(Exception):

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from loyalty.rules import sentences
-from loyalty.rules.engine import Reason, Refusal
+from loyalty.rules.engine import MOST_POINTS, Reason, Refusal, TooManyPoints
 from members.conditions.facts import FactType
 from members.conditions.predicate import Failed, Several
 from members.conditions.sentences import clauses
@@ -33,6 +33,12 @@ def why_not(refusal: Refusal) -> list[str]:
         case Reason.BASE:
             return [_("It multiplies the points of other rules, and none of them gave any.")]
     return [_("It comes to less than a whole point.")]
+
+
+def too_many(error: TooManyPoints) -> str:
+    """That a rule would give absurdly much."""
+    text = _("The rule “%(rule)s” would give more than %(most)s points for this.")
+    return text % {"rule": error.rule, "most": figures.number(MOST_POINTS)}
 
 
 def condition(failed: Failed) -> str:

@@ -254,3 +254,30 @@ def test_who_is_referred_by_many_gets_no_more_than_their_own_cap(path: str, tmp_
         runs.undo(run, user=None)
         assert not CapUse.objects.exclude(points=0).exists()
         prove()
+
+
+ABSURD = "99999999999.99"
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_a_purchase_that_would_earn_absurdly_much_is_refused_and_named(tmp_path: Path) -> None:
+    programme.ensure_defaults()
+    most = {"type": "per_amount", "points": "1000000", "per": "1"}
+    in_force("Absurd", most, when={"fact": "purchase.channel", "op": "in", "value": ["app"]})
+    member = make_member(external_id="p")
+    sold = {"member": member.number, "amount": ABSURD, "channel": "app", "purchased_at": NOW.isoformat()}
+    for path in ("purchases", "quotes"):
+        refused = Till().post(path, sold | ({"receipt": "R"} if path == "purchases" else {}))
+        assert (refused.status_code, refused.json()["code"]) == (422, "too-many-points")
+        assert refused.json()["errors"][0]["field"] == "amount"
+    till = Till()
+    many = [sold | {"receipt": "a", "channel": "web"}, sold | {"receipt": "b"}, sold | {"receipt": "c"}]
+    answer = till.post("purchases/batch", {"purchases": many}).json()
+    assert [one["outcome"] for one in answer["results"]] == ["created", "refused", "refused"]
+    assert {one["problem"]["errors"][0]["field"] for one in answer["results"][1:]} == {"amount"}
+    rows = f"x,p,2026-05-01T00:00:00Z,10,web\ny,p,2026-05-01T00:00:00Z,{ABSURD},app\n"
+    with pytest.raises(runs.Refused, match="Row 3: The rule “Absurd” would give more than 1,000,000,000,000 points"):
+        bring_in("purchases", written(tmp_path, "receipt,person,time,amount,channel\n" + rows))
+    assert list(Purchase.objects.values_list("key", flat=True)) == ["a"]
+    prove()

@@ -202,3 +202,32 @@ def test_each_mistake_is_named_by_its_place(definition: Any, place: str) -> None
     assert place in rules.problems(definition)
     with pytest.raises(rules.DefinitionError):
         rules.parse(definition)
+
+
+@pytest.mark.parametrize(
+    ("effects", "is_fine"),
+    [
+        ([{"type": "per_amount", "points": "1000000", "per": "1"}], True),
+        ([{"type": "per_amount", "points": "1000000", "per": "0.01"}], False),
+        ([{"type": "per_amount", "points": "10001", "per": "1"}, {"type": "multiplier", "factor": "100"}], False),
+        ([{"type": "fixed", "points": 600_000}, {"type": "fixed", "points": 600_000}], False),
+        (
+            [
+                {"type": "per_amount", "points": "10001", "per": "1"},
+                {"type": "ladder", "steps": [{"from": "0", "factor": "1"}, {"from": "9", "factor": "100"}]},
+            ],
+            False,
+        ),
+        (
+            [
+                {"type": "fixed", "points": 10_001},
+                {"type": "coefficient", "fact": "member.lifecycle", "factors": {"new": "100"}},
+            ],
+            False,
+        ),
+    ],
+)
+def test_a_rule_that_could_give_absurdly_much_is_refused(effects: list[dict[str, Any]], is_fine: bool) -> None:
+    found = rules.problems({"event": "purchase", "effects": effects})
+    text = "with all its factors, a rule gives at most 1,000,000 points per unit of money, line or event"
+    assert found == ({} if is_fine else {"effects": text})
