@@ -256,7 +256,7 @@ def test_who_is_referred_by_many_gets_no_more_than_their_own_cap(path: str, tmp_
         prove()
 
 
-ABSURD = "99999999999.99"
+ABSURD = "9999999999.99"
 
 
 @pytest.mark.django_db
