@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.staticfiles.apps import StaticFilesConfig
+from django.db.backends.signals import connection_created
 
 
 class ConfigConfig(AppConfig):
@@ -11,10 +12,11 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         """Make our Celery application the current one, for ``shared_task`` in the rooms; register our job."""
-        from config import verification  # noqa: F401 (registers its handler)
+        from config import timestamps, verification  # noqa: F401 (registers its handler)
         from config.celery import app
 
         app.set_default()
+        connection_created.connect(timestamps.read_fast)
 
 
 class StaticFiles(StaticFilesConfig):
