@@ -76,8 +76,11 @@ class Written:
             ["campaign_id", "member_id", "arm", "event", "occurred_at", "key"],
             self._events(sent, draws),
         )
-        self.run.matched += len(ids)
-        self.run.held_out += len(ids) - len(sent)
+
+    def count(self) -> None:
+        """Say in the run how many there were, once all chunks are written."""
+        exposed = Exposure.objects.filter(experiment=self.experiment)
+        self.run.matched, self.run.held_out = exposed.count(), exposed.filter(arm=CONTROL).count()
         self.run.save(update_fields=["matched", "held_out"])
 
     def _message(self, member_id: int, arm: str, draw: np.ndarray) -> tuple[Any, ...]:

@@ -46,6 +46,7 @@ class Participation:
 class Chunk:
     """Everything drawn for the members with these ids."""
 
+    number: int
     ids: np.ndarray
     people: list[people.Person]
     traits: behaviour.Traits
@@ -74,7 +75,7 @@ def draw(seed: int, number: int, ids: np.ndarray, first: int, calendar: Calendar
             part = _participation(rng, story, ids=ids, persons=persons, bought=bought, calendar=calendar)
             participations.append(part)
             bought = _merge(bought, _caused(rng, part, traits))
-    return Chunk(ids, persons, traits, bought, participations)
+    return Chunk(number, ids, persons, traits, bought, participations)
 
 
 def _participation(

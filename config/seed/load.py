@@ -1,6 +1,6 @@
 """Writing what was drawn: COPY for what people did, the rooms' own writers for what the programme gives."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from config.seed import behaviour, voices
 from config.seed.chunk import Calendar, Chunk
-from config.seed.copying import Jsonb, copy
+from config.seed.copying import Jsonb, copy, next_ids
 from members.models import Consent, Interaction, Member, Purchase, SurveyResponse
 
 Rows = Iterator[tuple[Any, ...]]
@@ -45,15 +45,16 @@ def _consents(chunk: Chunk) -> Rows:
                 yield int(key), channel, granted, who.joined_at, SOURCE
 
 
-def write_purchases(chunk: Chunk, calendar: Calendar, purchase_ids: Sequence[int]) -> None:
+def write_purchases(chunk: Chunk, calendar: Calendar) -> None:
     """COPY the purchases in order of time."""
     now = timezone.now()
     bought = chunk.purchases
+    purchase_ids = next_ids(Purchase, len(bought.member))
     currency = settings.PROGRAMME_CURRENCY
 
     def rows() -> Rows:
         for i, key in enumerate(purchase_ids):
-            receipt = f"S-{key:08d}"
+            receipt = f"S-{chunk.number:02d}{i:07d}"
             channel = behaviour.CHANNELS[bought.channel[i]]
             amount = f"{bought.amount[i]:.2f}"
             yield (

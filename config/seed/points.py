@@ -1,6 +1,5 @@
 """What the programme gave the sample members: points and tiers by the loyalty room's own writers."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,7 @@ from psycopg import sql
 
 from config.seed.copying import Jsonb, copy, next_ids
 from loyalty import ledger, programme
-from loyalty.intake.earning import earn_for_bought
+from loyalty.intake.earning import stage_for_bought
 from loyalty.ledger.bulk import lock_accounts, lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Redemption, Reward, Tier, TierBenefit
@@ -54,30 +53,47 @@ def prepare() -> list[Reward]:
     ]
 
 
-def earn(purchase_ids: range, now: datetime) -> None:
-    """Post what these purchases earn, as of ``now``, and move tiers."""
+def earn(members: tuple[int, int], now: datetime) -> None:
+    """Reckon what the members (first and last id) earned up to ``now`` and move tiers; :func:`post` gives it out."""
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS loyalty_bought")
         cursor.execute(
             "CREATE TEMPORARY TABLE loyalty_bought ON COMMIT DROP AS"
-            " SELECT id AS purchase_id, member_id, purchased_at FROM members_purchase WHERE id >= %s AND id < %s",
-            [purchase_ids.start, purchase_ids.stop],
+            " SELECT id AS purchase_id, member_id, purchased_at FROM members_purchase"
+            " WHERE member_id BETWEEN %s AND %s",
+            members,
         )
         cursor.execute("ANALYZE loyalty_bought")
         lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
-        earn_for_bought(cursor, now=now)
+        stage_for_bought(cursor, now=now)
 
 
-def expire(member_ids: Sequence[int], now: datetime) -> None:
-    """Take out what has expired by ``now``."""
+def post(since: datetime, until: datetime) -> None:
+    """Post what was earned between two moments (the second not included), so that accounts read in order of time."""
     with connection.cursor() as cursor:
-        lock_members(cursor, member_ids)
-        expire_members(cursor, member_ids, now)
+        cursor.execute("DROP TABLE IF EXISTS sample_earning")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE sample_earning ON COMMIT DROP AS"
+            " SELECT * FROM loyalty_earning WHERE occurred_at >= %s AND occurred_at < %s",
+            [since, until],
+        )
+        ledger.post_awards(cursor, "sample_earning")
 
 
-def redeem(rng: np.random.Generator, rewards: list[Reward], members: tuple[int, int], now: datetime, days: int) -> int:
-    """Let some members (first and last id) who can afford a reward redeem one in the ``days`` before ``now``."""
-    began = now - timedelta(days=days)
+def expire(members: tuple[int, int], now: datetime) -> None:
+    """Take out what has expired by ``now`` of the members with ids from the first to the second."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPIRED, {"now": now, "first": members[0], "last": members[1]})
+        if due := [row[0] for row in cursor.fetchall()]:
+            lock_members(cursor, due)
+            expire_members(cursor, due, now)
+
+
+def redeem(
+    rng: np.random.Generator, rewards: list[Reward], members: tuple[int, int], began: datetime, now: datetime
+) -> int:
+    """Let some members (first and last id) who can afford a reward redeem one between ``began`` and ``now``."""
+    days = (now - began) / timedelta(days=1)
     with connection.cursor() as cursor:
         cursor.execute(_CAN_AFFORD, {"now": now, "first": members[0], "last": members[1], "least": rewards[0].points})
         able = cursor.fetchall()
@@ -127,4 +143,9 @@ SELECT lot.member_id, sum(lot.remaining)::bigint, max(lot.activates_at)
    AND lot.activates_at <= %(now)s AND (lot.expires_at IS NULL OR lot.expires_at > %(now)s)
  GROUP BY lot.member_id HAVING sum(lot.remaining) >= %(least)s
  ORDER BY lot.member_id
+"""
+
+_EXPIRED = """
+SELECT DISTINCT member_id FROM loyalty_lot
+ WHERE member_id BETWEEN %(first)s AND %(last)s AND remaining > 0 AND expires_at <= %(now)s
 """

@@ -1,23 +1,28 @@
 """Building the whole sample programme, chunk by chunk."""
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from multiprocessing import get_context
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from config.processes import die_with_parent
 from config.seed import campaigns, load, points
 from config.seed.chunk import Calendar, Chunk, draw
 from config.seed.copying import next_ids
 from loyalty import ledger, tiers
 from loyalty.models import Reward
-from members.models import Member, Purchase
+from members.models import Member
 from staff.models import User
 
-CHUNK = 25_000
-STEP_DAYS = 30  # points are earned and redeemed in steps of so many days
+CHUNK = 10_000
+STEP_DAYS = 30  # points are posted and redeemed in steps of so many days
 
 # Told the share that is done, 0 to 1.
 Say = Callable[[float], None]
@@ -27,11 +32,14 @@ class NotEmpty(Exception):
     """There are members already; the sample programme is only built into an empty one."""
 
 
-def build(*, members: int, months: int, seed: int, until: datetime | None = None, say: Say | None = None) -> None:
+def build(
+    *, members: int, months: int, seed: int, until: datetime | None = None, say: Say | None = None, processes: int = 1
+) -> None:
     """Build the sample programme: so many members with so many months of history up to yesterday.
 
-    The same arguments on the same day build the same programme. Each chunk of members is one
-    transaction. Raises :class:`NotEmpty` where there are members.
+    The same arguments on the same day build the same programme, whatever the number of ``processes`` that
+    work at it. Each chunk of members is one transaction; several processes cannot work within a transaction
+    of the caller. Raises :class:`NotEmpty` where there are members.
     """
     if Member.objects.exists():
         raise NotEmpty
@@ -43,14 +51,64 @@ def build(*, members: int, months: int, seed: int, until: datetime | None = None
         rewards = points.prepare()
         stories = campaigns.write_stories(calendar, user)
         campaigns.write_draft(user)
-    for number, first in enumerate(range(1, members + 1, CHUNK)):
-        count = min(CHUNK, members + 1 - first)
-        with transaction.atomic():
-            chunk = draw(seed, number, np.array(next_ids(Member, count)), first, calendar)
-            for share in _write(chunk, calendar, rewards, stories, np.random.default_rng([seed, number, 1])):
-                if say:
-                    say((first - 1 + share * count) / members)
+        ids = next_ids(Member, members)
+    parts = [
+        _Part(seed, number, ids[first : first + CHUNK], first + 1, calendar, rewards, stories)
+        for number, first in enumerate(range(0, members, CHUNK))
+    ]
+    done = _built_apart(parts, processes) if processes > 1 and len(parts) > 1 else _built_here(parts)
+    for share in done:
+        if say:
+            say(share)
+    for story in stories.values():
+        story.count()
     _settle()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """All that is needed to build one chunk of members. ``first`` is the number of its first member."""
+
+    seed: int
+    number: int
+    ids: Sequence[int]
+    first: int
+    calendar: Calendar
+    rewards: list[Reward]
+    stories: dict[str, campaigns.Written]
+
+    def build(self) -> Iterator[float]:
+        """Write the chunk in one transaction; yields how much of it is done."""
+        with transaction.atomic():
+            chunk = draw(self.seed, self.number, np.array(self.ids), self.first, self.calendar)
+            rng = np.random.default_rng([self.seed, self.number, 1])
+            yield from _write(chunk, self.calendar, self.rewards, self.stories, rng)
+
+
+def _built_here(parts: Sequence[_Part]) -> Iterator[float]:
+    """Build one chunk after the other; yields the share of all that is done."""
+    for number, part in enumerate(parts):
+        for share in part.build():
+            yield (number + share) / len(parts)
+
+
+def _built_apart(parts: Sequence[_Part], processes: int) -> Iterator[float]:
+    """Build chunks in processes of their own, so many at a time; yields the share of all that is done."""
+    if connection.in_atomic_block:
+        raise transaction.TransactionManagementError("several processes cannot share one transaction")
+    connections.close_all()  # a forked process must not talk on ours
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("fork"), initializer=die_with_parent, initargs=(signal.SIGKILL,)
+    ) as pool:
+        work = [pool.submit(_build_apart, part) for part in parts]
+        for number, one in enumerate(as_completed(work), 1):
+            one.result()
+            yield number / len(parts)
+
+
+def _build_apart(part: _Part) -> None:
+    for _share in part.build():
+        pass
 
 
 def _write(
@@ -62,26 +120,22 @@ def _write(
 ) -> Iterator[float]:
     """Write a chunk; yields how much of it is done."""
     load.write_members(chunk)
-    ids = next_ids(Purchase, len(chunk.purchases.member))
-    load.write_purchases(chunk, calendar, ids)
+    load.write_purchases(chunk, calendar)
     load.write_answers(rng, chunk, calendar)
     load.write_interactions(rng, chunk, calendar)
     for part in chunk.participations:
         stories[part.story.key].write(rng, chunk, part)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE members_member, members_purchase")
-    done = 0
-    for day in range(STEP_DAYS, calendar.days + STEP_DAYS, STEP_DAYS):
-        end = min(day, calendar.days) * 86_400
-        until = int(np.searchsorted(chunk.purchases.second, end))
-        now = calendar.moment(end)
-        if until > done:
-            points.earn(range(ids[done], ids[until - 1] + 1), now)
-        points.expire([int(key) for key in chunk.ids], now)
-        days = end // 86_400 - (day - STEP_DAYS)
-        points.redeem(rng, rewards, (int(chunk.ids[0]), int(chunk.ids[-1])), now, days)
-        done = until
-        yield min(1.0, day / calendar.days)
+        cursor.execute("ANALYZE (SKIP_LOCKED) members_member, members_purchase")
+    members = (int(chunk.ids[0]), int(chunk.ids[-1]))
+    points.earn(members, calendar.moment(calendar.days * 86_400))
+    for day in range(0, calendar.days, STEP_DAYS):
+        days = min(STEP_DAYS, calendar.days - day)
+        since, now = calendar.moment(day * 86_400), calendar.moment((day + days) * 86_400)
+        points.post(since, now)
+        points.expire(members, now)
+        points.redeem(rng, rewards, members, since, now)
+        yield (day + days) / calendar.days
 
 
 def _settle() -> None:

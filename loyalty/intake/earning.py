@@ -89,25 +89,58 @@ def earn_for_bought(cursor: CursorWrapper, *, now: datetime) -> dict[str, int]:
     member had just before it, reckoned from all purchases that are known by now. Returns counts by name.
     Raises :class:`~loyalty.rules.TooManyPoints` with the ids of those that would earn absurdly much.
     """
-    return _earn_for_many(
-        cursor, PURCHASE, "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought", now, {}
-    )
+    return _earn_for_many(cursor, PURCHASE, _BOUGHT, now, {})
+
+
+def stage_for_bought(cursor: CursorWrapper, *, now: datetime) -> None:
+    """The same without posting: the awards are left in the temporary table ``loyalty_earning``.
+
+    For whoever posts them by :func:`loyalty.ledger.post_awards` in parts, and what else happened between them.
+    """
+    _stage_for_many(cursor, PURCHASE, _BOUGHT, now, {})
 
 
 def earn_for_done(cursor: CursorWrapper, *, now: datetime, named: Mapping[str, int]) -> dict[str, int]:
-    """The same for the interactions of the temporary table ``loyalty_done``.
+    """The same as :func:`earn_for_bought` for the interactions of the temporary table ``loyalty_done``.
 
     It has ``interaction_id``, ``member_id`` and ``occurred_at``; the accounts of its members and of all
     who are ``named`` are locked.
     """
-    return _earn_for_many(
-        cursor, INTERACTION, "SELECT interaction_id AS id, member_id, occurred_at AS at FROM loyalty_done", now, named
-    )
+    done = "SELECT interaction_id AS id, member_id, occurred_at AS at FROM loyalty_done"
+    return _earn_for_many(cursor, INTERACTION, done, now, named)
+
+
+_BOUGHT: Final = "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought"
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """What came of staging the awards of many events: whose they are, and counts."""
+
+    members: Sequence[int]
+    entries: int
+    points: int
+    tier_changes: int
 
 
 def _earn_for_many(
     cursor: CursorWrapper, kind: EventKind, events: str, now: datetime, named: Mapping[str, int]
 ) -> dict[str, int]:
+    staged = _stage_for_many(cursor, kind, events, now, named)
+    if staged.entries:
+        ledger.post_awards(cursor, "loyalty_earning")
+    return {
+        "points_given": staged.points,
+        "entries_in_the_ledger": staged.entries,
+        "tier_changes": staged.tier_changes,
+        "lots_of_points_expired": expire_members(cursor, staged.members, now),
+    }
+
+
+def _stage_for_many(
+    cursor: CursorWrapper, kind: EventKind, events: str, now: datetime, named: Mapping[str, int]
+) -> _Staged:
+    """Put what the events earn into ``loyalty_earning``, and bring tiers up to date."""
     cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_events")
     cursor.execute("CREATE TEMPORARY TABLE loyalty_events ON COMMIT DROP AS " + events)
     cursor.execute("ANALYZE loyalty_events")
@@ -116,19 +149,12 @@ def _earn_for_many(
     since = {member_id: first for member_id, (first, _last) in spans.items()}
     members = sorted({*spans, *named.values()})
     look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since=since)
+    stage(cursor, "loyalty_earning")
     entries = points = 0
     if spans:
         period = rules.Period(min(since.values()), max(last for _first, last in spans.values()))
-        stage(cursor, "loyalty_earning")
         entries, points = _reckon(cursor, kind, period, look, named)
-        ledger.post_awards(cursor, "loyalty_earning")
-    expired = expire_members(cursor, members, now)
-    return {
-        "points_given": points,
-        "entries_in_the_ledger": entries,
-        "tier_changes": look.settle(),
-        "lots_of_points_expired": expired,
-    }
+    return _Staged(members, entries, points, look.settle())
 
 
 def _reckon(

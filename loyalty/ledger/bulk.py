@@ -109,13 +109,16 @@ def refresh_plans(cursor: CursorWrapper, rows: int) -> None:
 
     The foreign keys' own checks keep their plans for the whole session. One that was made while a table
     was nearly empty reads that table from end to end, once for each row that is written now. A table that
-    was counted when it held several times as many rows is left as it is.
+    was counted when it held several times as many rows is left as it is, and so is one that another
+    transaction counts: waiting for it would last until that one ends.
     """
     if rows < MANY_ROWS:
         return
     cursor.execute(_OUTGROWN, {"rows": rows})
     if grown := [row[0] for row in cursor.fetchall()]:
-        cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, grown))).as_string())
+        cursor.execute(
+            sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(sql.SQL(", ").join(map(sql.Identifier, grown))).as_string()
+        )
 
 
 def render(statement: str, *parts: sql.Composable) -> str:

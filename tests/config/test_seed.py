@@ -20,7 +20,10 @@ SELECT (SELECT md5(string_agg(number || given_name || joined_at, ',' ORDER BY nu
        (SELECT string_agg(kind || ' ' || n || ' ' || p, ', ' ORDER BY kind)
           FROM (SELECT kind, count(*) n, sum(points) p FROM loyalty_entry GROUP BY kind) entries),
        (SELECT count(*) || ' ' || sum(score) FROM members_surveyresponse),
-       (SELECT count(*) FROM campaigns_message)
+       (SELECT count(*) FROM campaigns_message), (SELECT sum(matched) || ' ' || sum(held_out) FROM campaigns_run),
+       (SELECT md5(string_agg(concat_ws(' ', number, seq, points, balance_after, occurred_at,
+                                        explanation - 'redemption' - 'rule_id'), ',' ORDER BY number, seq))
+          FROM loyalty_entry JOIN members_member member ON member.id = member_id)
 """
 
 
@@ -41,17 +44,27 @@ class Undone(Exception):
 
 
 def summary_of_build(seed: int) -> tuple[Any, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER SEQUENCE members_member_id_seq RESTART WITH 1")
+    restart_member_ids()
     try:
         with transaction.atomic():
             programme.build(members=150, months=14, seed=seed)
-            with connection.cursor() as cursor:
-                cursor.execute(SUMMARY)
-                found: tuple[Any, ...] = cursor.fetchone()
+            found = summary()
             raise Undone
     except Undone:
         return found
+
+
+def restart_member_ids() -> None:
+    """The arms of experiments go by the members' ids."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SEQUENCE members_member_id_seq RESTART WITH 1")
+
+
+def summary() -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(SUMMARY)
+        found: tuple[Any, ...] = cursor.fetchone()
+    return found
 
 
 @pytest.mark.django_db
@@ -60,6 +73,16 @@ def test_the_same_seed_builds_the_same_programme_and_another_seed_another() -> N
     first = summary_of_build(1)
     assert summary_of_build(1) == first
     assert summary_of_build(2) != first
+
+
+@pytest.mark.django_db(transaction=True)
+@time_machine.travel(NOW, tick=False)
+def test_several_processes_build_the_same_programme_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programme, "CHUNK", 60)
+    by_one = summary_of_build(1)
+    restart_member_ids()
+    programme.build(members=150, months=14, seed=1, processes=2)
+    assert summary() == by_one
 
 
 @pytest.mark.django_db

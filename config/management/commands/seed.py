@@ -1,5 +1,6 @@
 """Build the sample programme."""
 
+import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -20,11 +21,14 @@ class Command(BaseCommand):
         parser.add_argument("--members", type=int, default=10_000, help="how many members (default: 10,000)")
         parser.add_argument("--months", type=int, default=24, help="months of history (default: 24)")
         parser.add_argument("--seed", type=int, default=1, help="another number, another programme (default: 1)")
+        parser.add_argument(
+            "--processes", type=int, default=os.cpu_count() or 1, help="how many work at once (default: one per core)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Build, collect the figures, and say what there is."""
-        if options["members"] < 1 or options["months"] < 1:
-            raise CommandError("--members and --months must be at least 1.")
+        if min(options["members"], options["months"], options["processes"]) < 1:
+            raise CommandError("--members, --months and --processes must be at least 1.")
 
         tenths = 0
 
@@ -36,7 +40,13 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         try:
-            programme.build(members=options["members"], months=options["months"], seed=options["seed"], say=say)
+            programme.build(
+                members=options["members"],
+                months=options["months"],
+                seed=options["seed"],
+                processes=options["processes"],
+                say=say,
+            )
         except programme.NotEmpty:
             raise CommandError("There are members already. The sample programme needs an empty one.") from None
         collect.collect()
