@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -113,8 +113,7 @@ def earn_for_done(cursor: CursorWrapper, *, now: datetime, named: Mapping[str, i
 _BOUGHT: Final = "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought"
 
 
-@dataclass(frozen=True)
-class _Staged:
+class _Staged(NamedTuple):
     """What came of staging the awards of many events: whose they are, and counts."""
 
     members: Sequence[int]
