@@ -350,3 +350,24 @@ class Draw(models.Model):
 
     def __str__(self) -> str:
         return f"{self.points}"
+
+
+class LotSource(models.Model):
+    """How many points of a lot that came back were first brought by which entry.
+
+    Points whose old lot has expired, or that had paid debt, come back as a lot of their own. Its sources add up to
+    it, so that what expires in it counts as expired for the awards that once gave it.
+    """
+
+    lot = models.ForeignKey(Lot, on_delete=models.PROTECT, related_name="sources", db_index=False)
+    award = models.ForeignKey(Entry, on_delete=models.PROTECT, db_constraint=False, related_name="+")
+    points = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["lot", "award"], name="loyalty_lot_source_once"),
+            models.CheckConstraint(condition=Q(points__gt=0), name="loyalty_lot_source_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.points}"

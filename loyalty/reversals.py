@@ -84,7 +84,7 @@ def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -
     if not is_reversible(entry):
         raise NotReversible
     posting.lock(entry.member_id)
-    if _counts_as_given_back(entry):
+    if ledger.counts_as_given_back(entry):
         raise NotReversible
     if Entry.objects.filter(reverses=entry).exists():
         raise AlreadyReversed(entry.pk)
@@ -104,15 +104,6 @@ def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -
         )
     limits.take(limits.Limit.ADJUST, limits.counted_as(user, label), size, at=timezone.now())
     return _post(entry, comment=comment, user=user, by=label or str(user or ""), approved_by="")
-
-
-def _counts_as_given_back(entry: Entry) -> bool:
-    """Whether points that expired have stood for points that a refund took: the member would have them for nothing."""
-    if entry.kind != Entry.Kind.EXPIRE:
-        return False
-    awards = Lot.objects.filter(draws__entry=entry).values("entry")
-    parts = Entry.objects.filter(award__in=awards, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
-    return parts.filter(explanation__has_key="expired").exists()
 
 
 def register() -> None:
@@ -150,9 +141,6 @@ def _post(entry: Entry, *, comment: str, user: User | None, by: str, approved_by
 
 def _carry_out(approval: Approval) -> None:
     entry = _entry(approval)
-    posting.lock(entry.member_id)
-    if _counts_as_given_back(entry):
-        raise approvals.CannotBeDone(_("This entry cannot be taken back by hand."))
     try:
         _post(
             entry,
@@ -161,6 +149,8 @@ def _carry_out(approval: Approval) -> None:
             by=approval.requested_label,
             approved_by=str(approval.decided_by or ""),
         )
+    except NotReversible as refusal:
+        raise approvals.CannotBeDone(_("This entry cannot be taken back by hand.")) from refusal
     except AlreadyReversed as refusal:
         raise approvals.CannotBeDone(_("It was taken back meanwhile.")) from refusal
     except InsufficientPoints as refusal:

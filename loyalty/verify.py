@@ -83,6 +83,20 @@ _CHECKS: Final = (
                 OR (lot.points <> entry.points AND entry.kind NOT IN ('reverse', 'return'))""",
     ),
     Check(
+        key="sources",
+        invariant=6,
+        name=_("Points that came back as a lot of their own stem from entries of the same member, all of them"),
+        sql="""
+            SELECT lot.id AS lot, lot.member_id, lot.points, source.points AS sources
+              FROM (SELECT source.lot_id, sum(source.points) AS points, min(award.member_id) AS first_member,
+                           max(award.member_id) AS last_member, count(*) - count(award.id) AS lost
+                      FROM loyalty_lotsource source LEFT JOIN loyalty_entry award ON award.id = source.award_id
+                     GROUP BY source.lot_id) source
+              JOIN loyalty_lot lot ON lot.id = source.lot_id
+             WHERE lot.points <> source.points OR source.lost > 0
+                OR source.first_member <> lot.member_id OR source.last_member <> lot.member_id""",
+    ),
+    Check(
         key="draws",
         invariant=1,
         name=_(
@@ -319,7 +333,8 @@ _CHECKS: Final = (
                        'loyalty_draw_made', 'loyalty_purchase_removed', 'loyalty_member_removed',
                        'loyalty_rule_version_kept', 'loyalty_unchecked_kept', 'loyalty_unchecked_not_truncated',
                        'loyalty_draw_against_entry', 'loyalty_purchase_not_truncated',
-                       'loyalty_lot_rescheduled', 'loyalty_block_append_only']) AS wanted(name)
+                       'loyalty_lot_rescheduled', 'loyalty_block_append_only',
+                       'loyalty_lotsource_append_only']) AS wanted(name)
               LEFT JOIN pg_trigger guard ON guard.tgname = wanted.name
              WHERE guard.tgenabled IS DISTINCT FROM 'O' AND guard.tgenabled IS DISTINCT FROM 'A'
             UNION ALL

@@ -10,6 +10,7 @@ from django.db.models import QuerySet, Sum
 from loyalty.ledger.errors import AlreadyReversed, MoreThanAwarded
 from loyalty.ledger.movement import Movement
 from loyalty.ledger.posting import Portion, draw, lock, write
+from loyalty.ledger.sources import bring_back, split
 from loyalty.models import Draw, Entry, Lot
 
 
@@ -56,14 +57,7 @@ def give_back(
         entry = write(account, replace(movement, explanation=told))
         draw(entry, portions)
         if own:
-            Lot.objects.create(
-                entry=entry,
-                member_id=entry.member_id,
-                points=own,
-                remaining=own,
-                activates_at=occurred_at,
-                expires_at=grace_until,
-            )
+            bring_back(entry, own, activates_at=occurred_at, expires_at=grace_until)
         return entry
 
 
@@ -81,27 +75,22 @@ def _shares(spend: Entry, points: int) -> list[tuple[Lot, int]]:
     due = {each.lot: each.points for each in Draw.objects.filter(entry=spend).select_related("lot").order_by("lot_id")}
     for told in _parts(spend).values_list("explanation__lots", flat=True):
         due = {lot: left - told.get(str(lot.pk), 0) for lot, left in due.items()}
-    whole, reached, given = sum(due.values()), 0, 0
-    shares = []
-    for lot, left in due.items():
-        reached += left
-        until = (2 * points * reached + whole) // (2 * whole)
-        shares.append((lot, until - given))
-        given = until
-    return shares
+    by_id = {lot.pk: lot for lot in due}
+    return [(by_id[pk], share) for pk, share in split(points, {lot.pk: left for lot, left in due.items()}).items()]
 
 
-def _portions(shares: list[tuple[Lot, int]], paid: int, at: datetime) -> tuple[list[Portion], int]:
+def _portions(shares: list[tuple[Lot, int]], paid: int, at: datetime) -> tuple[list[Portion], list[Portion]]:
     """What goes back to which lot once ``paid`` points paid what is owed, and what becomes a lot of its own."""
     portions: list[Portion] = []
-    own = 0
+    own: list[Portion] = []
     for lot, share in shares:
         owed = min(share, paid)
         paid -= owed
         # A lot never holds more than it began with, and what has expired holds nothing.
         room = lot.points - lot.remaining if lot.expires_at is None or lot.expires_at > at else 0
         back = min(share - owed, room)
-        own += share - owed - back
+        if rest := share - owed - back:
+            own.append((lot, rest))
         if back:
             portions.append((lot, -back))
     return portions, own

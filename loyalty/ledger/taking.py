@@ -14,6 +14,7 @@ from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, MoreThanA
 from loyalty.ledger.expiry import expire_members
 from loyalty.ledger.movement import Movement
 from loyalty.ledger.posting import Portion, award, draw, lock, portions_of, write
+from loyalty.ledger.sources import awards_of, bring_back, expired_of, lots_of
 from loyalty.models import Account, Draw, Entry, Lot, Policy
 
 
@@ -37,7 +38,7 @@ def reverse(
     missing then ``policy`` decides: :class:`~loyalty.ledger.InsufficientPoints`, let go, or debt.
 
     Raises :class:`~loyalty.ledger.AlreadyReversed`, and :class:`~loyalty.ledger.NotReversible` for a
-    reversal and for a transfer (which is transferred back).
+    reversal, for a transfer (which is transferred back), and for an expiry that counts as given back.
     """
     if entry.kind in (Entry.Kind.REVERSE, Entry.Kind.TRANSFER):
         raise NotReversible
@@ -48,15 +49,29 @@ def reverse(
             return before
         if Entry.objects.filter(reverses=entry).exists():
             raise AlreadyReversed(entry.pk)
+        if counts_as_given_back(entry):
+            raise NotReversible
         if entry.points < 0 or entry.kind == Entry.Kind.CLAWBACK:
             return _give_back(account, entry, movement, grace_until)
         _expire(account, movement.occurred_at)
-        _restore(account, entry, movement)
+        expired_at = _restore(account, entry, movement)
         portions, missing = portions_of(entry.points, _own_lot_first(entry, movement.occurred_at))
         reversal = _take(account, movement, portions, missing, policy)
+        if expired_at:
+            # A lot that came back may hold points of other awards too: these have still expired.
+            _expire(account, max(expired_at, movement.occurred_at))
         if missing and policy == Policy.TAKE:
             _let_go(reversal, missing)
         return reversal
+
+
+def counts_as_given_back(expiry: Entry) -> bool:
+    """Whether points that expired have stood for points that a refund took: the member would have them for nothing."""
+    if expiry.kind != Entry.Kind.EXPIRE:
+        return False
+    awards = awards_of(list(expiry.draws.values_list("lot", flat=True)))
+    parts = Entry.objects.filter(award__in=awards, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
+    return parts.filter(explanation__has_key="expired").exists()
 
 
 def claw_back(
@@ -154,15 +169,21 @@ def standing_parts(entry_ids: list[int]) -> list[Entry]:
     return list(parts.order_by("member_id", "seq"))
 
 
-def _restore(account: Account, entry: Entry, movement: Movement) -> None:
-    """Give back what was taken of an award before, so that the whole of it can be taken once."""
+def _restore(account: Account, entry: Entry, movement: Movement) -> datetime | None:
+    """Give back what was taken of an award before, so that the whole of it can be taken once.
+
+    Returns until when lots were good whose expiry was taken back.
+    """
+    expired_at = None
     for part in standing_parts([entry.pk]):
         _give_back(account, part, _reversal(part, movement.explanation, movement.occurred_at), None)
-    expiries = Entry.objects.filter(draws__lot__entry=entry, kind=Entry.Kind.EXPIRE, reversed_by__isnull=True)
+    expiries = Entry.objects.filter(draws__lot__in=lots_of(entry), kind=Entry.Kind.EXPIRE, reversed_by__isnull=True)
     for expiry in expiries.order_by("seq"):
         # Into its own lot whatever the member owes: the reversal takes it from there at once.
         reversal = write(account, _reversal(expiry, movement.explanation, movement.occurred_at))
         draw(reversal, [(each.lot, -each.points) for each in expiry.draws.select_related("lot")])
+        expired_at = max(expired_at or expiry.occurred_at, expiry.occurred_at)
+    return expired_at
 
 
 def _give_back(account: Account, entry: Entry, movement: Movement, grace_until: datetime | None) -> Entry:
@@ -171,28 +192,29 @@ def _give_back(account: Account, entry: Entry, movement: Movement, grace_until: 
     rest = movement.points - paid
     draws = Draw.objects.filter(entry=entry, points__gt=0).select_related("lot")
     portions: list[Portion] = []
-    own, until = 0, None
+    own: list[Portion] = []
+    until = None
     for each in draws.order_by(F("lot__expires_at").desc(nulls_first=True), "-lot_id"):
         if back := min(each.points, rest):
             rest -= back
             if grace_until and each.lot.expires_at and each.lot.expires_at <= movement.occurred_at:
-                own += back
+                own.append((each.lot, back))
                 continue
             # A lot never holds more than it began with: another reversal may have filled it and taken from others.
             kept = min(back, each.lot.points - each.lot.remaining)
             if kept:
                 portions.append((each.lot, -kept))
             if kept < back:
-                own, until = own + back - kept, each.lot.expires_at
+                own.append((each.lot, back - kept))
+                until = each.lot.expires_at
     reversal = write(account, replace(movement, debt=-paid))
     draw(reversal, portions)
     # What is left was debt, and is paid: there is no lot that it came from.
     if own or rest:
-        Lot.objects.create(
-            entry=reversal,
-            member_id=entry.member_id,
-            points=own + rest,
-            remaining=own + rest,
+        bring_back(
+            reversal,
+            own,
+            owed=rest,
             activates_at=movement.occurred_at,
             expires_at=_expiry_of_own(entry, movement.occurred_at, grace_until) or until,
         )
@@ -209,11 +231,11 @@ def _expiry_of_own(entry: Entry, at: datetime, grace_until: datetime | None) -> 
 
 def _own_lot_first(entry: Entry, at: datetime) -> list[Lot]:
     """What can be taken back: of the award's own lot, of what can be spent, and of what is still pending."""
-    lots = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0)
+    lots, own = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0), lots_of(entry)
     ordered = list(lots.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id"))
     return sorted(
         ordered,
-        key=lambda lot: (lot.entry_id != entry.pk, lot.activates_at is None or lot.activates_at > at),
+        key=lambda lot: (lot.pk not in own, lot.activates_at is None or lot.activates_at > at),
     )
 
 
@@ -252,7 +274,5 @@ def _due(award: Entry, points: int, qualifying: int) -> int:
     asked, counted = before["asked__sum"] or 0, -(before["counted"] or 0)
     if asked + points > award.points or counted + qualifying > award.qualifying:
         raise MoreThanAwarded(award.pk)
-    drawn = Draw.objects.filter(lot__entry=award, entry__kind=Entry.Kind.EXPIRE, entry__reversed_by__isnull=True)
-    expired = drawn.aggregate(points=Sum("points"))["points"] or 0
     settled = -(before["taken"] or 0) + (before["let_go__sum"] or 0)
-    return max(min(asked + points - expired - settled, points), 0)
+    return max(min(asked + points - expired_of(award) - settled, points), 0)

@@ -1,6 +1,7 @@
 """Taking back a whole batch of awards (docs/adr/0003)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
@@ -90,19 +91,26 @@ def undo_batch(cursor: CursorWrapper, batch: str, *, explanation: dict[str, Any]
         stage(cursor, "loyalty_letting_go")
         cursor.execute(_STAGE_LET_GO, params)
         post_awards(cursor, "loyalty_letting_go")
+    # A lot that came back may hold points of other awards too: these have still expired.
+    _expire(cursor, now)
     return undone
+
+
+def _expire(cursor: CursorWrapper, now: datetime) -> None:
+    """Take out what has expired of the members of the plan, whose accounts are locked."""
+    cursor.execute(_MEMBERS_DUE, {"now": now})
+    if due := [row[0] for row in cursor.fetchall()]:
+        expire_members(cursor, due, now)
 
 
 def _restore(cursor: CursorWrapper, batch: sql.Identifier, params: dict[str, Any], explanation: dict[str, Any]) -> None:
     """Give back what was taken of these awards before, by clawbacks one by one and by expiry in one go."""
-    cursor.execute(_MEMBERS_DUE, params)
-    if due := [row[0] for row in cursor.fetchall()]:
-        expire_members(cursor, due, params["now"])
+    _expire(cursor, params["now"])
     cursor.execute(render(_WITH_PARTS, batch))
     for part in standing_parts([row[0] for row in cursor.fetchall()]):
         reverse(part, explanation=explanation, occurred_at=params["now"])
     stage(cursor, "loyalty_undoing")
-    cursor.execute(render(_STAGE_EXPIRIES, batch), params)
+    cursor.execute(render(_STAGE_EXPIRIES, batch, batch), params)
     if cursor.rowcount:
         append(cursor, "loyalty_undoing")
         cursor.execute(
@@ -113,36 +121,51 @@ def _restore(cursor: CursorWrapper, batch: sql.Identifier, params: dict[str, Any
 
 _NOT_REVERSED: Final = "NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)"
 
+_EXPIRED: Final = """
+coalesce((SELECT sum(draw.points) FROM loyalty_draw draw JOIN loyalty_entry expiry ON expiry.id = draw.entry_id
+           WHERE draw.lot_id = lot.id AND expiry.kind = 'expire'
+             AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = expiry.id)), 0)
+"""
+
 # What the batch gave, against what is in lots then: all that has not expired, and what was taken of the batch before
-# by expiry and by clawbacks, which come back first (and first pay what is owed: who owes holds no points).
+# by expiry and by clawbacks, which come back first (and first pay what is owed: who owes holds no points). A lot in
+# which points of it came back may hold those of other awards too; its expiry is taken back as a whole.
 _PLAN: Final = f"""
 CREATE TEMPORARY TABLE loyalty_undo_plan ON COMMIT DROP AS
 WITH given AS (
-    SELECT entry.member_id, entry.points, coalesce(lot.remaining, 0) AS remaining, lot.id AS lot_id,
-           coalesce((SELECT sum(draw.points)
-                       FROM loyalty_draw draw JOIN loyalty_entry expiry ON expiry.id = draw.entry_id
-                      WHERE draw.lot_id = lot.id AND expiry.kind = 'expire'
-                        AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = expiry.id)), 0) AS expired,
+    SELECT entry.id AS award_id, entry.member_id, entry.points, coalesce(lot.remaining, 0) AS remaining,
+           {_EXPIRED} AS expired,
            coalesce((SELECT -sum(part.points) FROM loyalty_entry part
                       WHERE part.award_id = entry.id AND part.kind = 'clawback'
                         AND NOT EXISTS (SELECT FROM loyalty_entry r WHERE r.reverses_id = part.id)), 0) AS clawed
       FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
       LEFT JOIN loyalty_lot lot ON lot.entry_id = entry.id
      WHERE {_NOT_REVERSED}
+), came_back AS (
+    SELECT given.award_id, source.points, lot.id AS lot_id, lot.member_id, lot.remaining, {_EXPIRED} AS expired
+      FROM given JOIN loyalty_lotsource source USING (award_id) JOIN loyalty_lot lot ON lot.id = source.lot_id
 ), wanted AS (
     SELECT member_id, count(*) AS entries, sum(points) AS points, sum(expired) AS expired, sum(clawed) AS clawed,
-           sum(greatest(points - remaining - expired - clawed, 0)) AS spent
+           sum(greatest(points - remaining - expired - clawed
+                        - coalesce((SELECT sum(least(points, remaining + expired)) FROM came_back
+                                     WHERE came_back.award_id = given.award_id), 0), 0)) AS spent
       FROM given GROUP BY member_id
+), expired_later AS (
+    SELECT member_id, sum(expired) AS points
+      FROM (SELECT DISTINCT member_id, lot_id, expired FROM came_back) AS lots GROUP BY member_id
 ), held AS (
     SELECT lot.member_id, sum(lot.remaining) AS points
       FROM loyalty_lot lot JOIN wanted USING (member_id)
      WHERE lot.remaining > 0 AND (lot.expires_at IS NULL OR lot.expires_at > %(now)s
-                                  OR lot.entry_id IN (SELECT entry_id FROM {{}}))
+                                  OR lot.entry_id IN (SELECT entry_id FROM {{}})
+                                  OR lot.id IN (SELECT lot_id FROM came_back))
      GROUP BY lot.member_id
 )
 SELECT member_id, entries, wanted.points - wanted.clawed AS points, spent,
-       greatest(wanted.points - coalesce(held.points, 0) - expired - greatest(clawed - account.debt, 0), 0) AS lacking
-  FROM wanted JOIN loyalty_account account USING (member_id) LEFT JOIN held USING (member_id)
+       greatest(wanted.points - coalesce(held.points, 0) - expired - coalesce(expired_later.points, 0)
+                - greatest(clawed - account.debt, 0), 0) AS lacking
+  FROM wanted JOIN loyalty_account account USING (member_id)
+  LEFT JOIN held USING (member_id) LEFT JOIN expired_later USING (member_id)
 """  # noqa: S608
 
 _TOTALS: Final = """
@@ -164,16 +187,19 @@ SELECT DISTINCT part.award_id FROM {} AS batch JOIN loyalty_entry part ON part.a
  WHERE part.kind = 'clawback'
 """
 
-_STAGE_EXPIRIES: Final = """
+_STAGE_EXPIRIES: Final = f"""
 INSERT INTO loyalty_undoing (member_id, kind, points, qualifying, key, occurred_at, reverses_id, lot_id, explanation,
                              place)
 SELECT entry.member_id, 'reverse', -entry.points, 0, 'reverse:' || entry.id, %(now)s, entry.id, draw.lot_id,
        %(explanation)s, entry.seq
-  FROM {} AS batch JOIN loyalty_lot lot ON lot.entry_id = batch.entry_id
+  FROM (SELECT lot.id FROM {{}} AS batch JOIN loyalty_lot lot ON lot.entry_id = batch.entry_id
+         UNION
+        SELECT source.lot_id FROM {{}} AS batch JOIN loyalty_entry entry ON entry.id = batch.entry_id
+          JOIN loyalty_lotsource source ON source.award_id = entry.id WHERE {_NOT_REVERSED}) lot
   JOIN loyalty_draw draw ON draw.lot_id = lot.id
   JOIN loyalty_entry entry ON entry.id = draw.entry_id AND entry.kind = 'expire'
- WHERE NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
-"""
+ WHERE {_NOT_REVERSED}
+"""  # noqa: S608
 
 _STAGE_AWARDS: Final = f"""
 INSERT INTO loyalty_undoing (member_id, kind, points, qualifying, counts_at, key, occurred_at, purchase_id,
