@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from analytics.metrics import METRICS, Good, Metric, Unit
 from analytics.periods import Query
 from analytics.readings import Figures, Reading
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from staff.figures import MINUS, SYMBOLS, counts_in_ten_thousands, day, money, number, percent, signed
 
 NOTHING = "–"

@@ -19,7 +19,7 @@ from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import InsufficientPoints, KeyReused, posting
 from loyalty.models import AdjustReason, Entry
 from loyalty.months import add_months
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from members.models import Member
 from staff import approvals, audit, figures
 from staff.models import Approval, User
@@ -27,15 +27,6 @@ from staff.permissions import Permission
 
 KIND = "points.adjust"
 YEAR = timedelta(days=365)
-# key, English name, Chinese name, whether what is given for it counts for tiers
-REASONS = (
-    ("goodwill", "Goodwill", "善意补偿", False),
-    ("missing-points", "Missing points", "积分漏记", True),
-    ("complaint", "Complaint", "投诉补偿", False),
-    ("correction", "Correction", "更正", True),
-    ("fraud", "Fraud", "欺诈", False),
-    ("other", "Other", "其他", False),
-)
 
 
 class AdjustmentError(Exception):
@@ -166,18 +157,8 @@ def register() -> None:
 
 
 def reasons() -> list[AdjustReason]:
-    """The reasons in use, in their order; the usual ones, where none were ever set up."""
-    known = list(AdjustReason.objects.all())
-    if not known:
-        AdjustReason.objects.bulk_create(
-            [
-                AdjustReason(key=key, name=name, name_zh=name_zh, qualifies=qualifies)
-                for key, name, name_zh, qualifies in REASONS
-            ],
-            ignore_conflicts=True,
-        )
-        known = list(AdjustReason.objects.all())
-    return [reason for reason in known if reason.active]
+    """The reasons in use, in their order."""
+    return list(AdjustReason.objects.filter(active=True))
 
 
 def _done_before(wish: Adjustment, key: str) -> Entry | Approval | None:

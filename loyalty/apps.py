@@ -1,6 +1,7 @@
 """The room's application configuration."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class LoyaltyConfig(AppConfig):
@@ -10,7 +11,7 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
-        from loyalty import acts, adjustments, batches, facts, history, reversals, transfers
+        from loyalty import acts, adjustments, batches, facts, history, policies, reversals, transfers
         from loyalty.intake.interaction_kind import EarningInteractionKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
@@ -21,6 +22,8 @@ class LoyaltyConfig(AppConfig):
 
         acts.register()
         adjustments.register()
+        policies.register()
+        post_migrate.connect(policies.ensure, sender=self)
         batches.register()
         transfers.register()
         reversals.register()

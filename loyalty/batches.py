@@ -91,7 +91,7 @@ def request(batch: Batch, *, policy: str, comment: str, key: str, user: User | N
             "policy": policy,
         },
         user=user,
-        about=f"rule-version:{version.pk}",
+        about=f"rule_version:{version.pk}",
         key=f"undo-batch:{key}",
         url=f"{reverse('loyalty:batches')}?version={version.pk}",
         comment=comment,

@@ -19,7 +19,7 @@ from loyalty import breakage
 from loyalty.breakage import Breakage, Held, Move
 from loyalty.ledger import rollup
 from loyalty.months import month_of, months_after
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 
 FORECAST_MONTHS: Final = 24
 # The columns of the movement, in their order, and the kinds of entries that each holds.

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from loyalty.models import DayUse
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from staff.models import User
 
 Limit = DayUse.Limit

@@ -1,11 +1,13 @@
-"""What a programme starts with, four tiers and one earning rule, and its settings."""
+"""What a programme starts with, four tiers and one earning rule."""
 
 from decimal import Decimal
 
 from django.db import connection, transaction
 
 from loyalty import rules
-from loyalty.models import EarningRule, Measure, ProgrammeSettings, RuleVersion, Tier, TierScheme, TierThreshold
+from loyalty.models import EarningRule, Measure, RuleVersion, Tier, TierScheme, TierThreshold
+from staff import audit
+from staff.models import User
 
 # key, English name, Chinese name, spend in 12 months (programme currency), points multiplier
 TIERS = (
@@ -49,6 +51,8 @@ def ensure_defaults() -> None:
         rules.activate(version, user=None, since_ever=True)
 
 
-def settings_now() -> ProgrammeSettings:
-    """The programme's settings, as they stand."""
-    return ProgrammeSettings.objects.get_or_create(pk=1)[0]
+@transaction.atomic
+def start(*, user: User) -> None:
+    """Give a new programme its four tiers and its earning rule."""
+    ensure_defaults()
+    audit.record(user, "programme.start")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible, posting
 from loyalty.models import Entry, Lot, Policy
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from staff import approvals, audit, figures
 from staff.models import Approval, User
 from staff.permissions import Permission
@@ -88,8 +88,8 @@ def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -
         raise NotReversible
     if Entry.objects.filter(reverses=entry).exists():
         raise AlreadyReversed(entry.pk)
-    for waiting in approvals.waiting_about(f"member:{entry.member_id}"):
-        if waiting.kind == KIND and waiting.payload["entry"] == entry.pk:
+    for waiting in approvals.waiting_about(f"member:{entry.member_id}", kind=KIND):
+        if waiting.payload["entry"] == entry.pk:
             return waiting
     size = abs(entry.points)
     if limits.needs_second_person(size):

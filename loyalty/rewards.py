@@ -10,7 +10,7 @@ from django.utils import timezone
 from loyalty import ledger, pools
 from loyalty.ledger import KeyReused, posting
 from loyalty.models import Entry, Redemption, Reward
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from members.models import Member, Purchase
 from staff import audit
 from staff.models import User

@@ -18,7 +18,7 @@ from loyalty.ledger import InsufficientPoints, KeyReused
 from loyalty.ledger.bulk import lock_members
 from loyalty.limits import Limit
 from loyalty.models import Entry
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from members.models import Member
 from staff import approvals, audit, figures
 from staff.models import Approval, User

@@ -21,9 +21,11 @@ from django.utils.functional import Promise
 
 from staff import audit
 from staff.models import Approval, User
-from staff.permissions import Permission
+from staff.permissions import ROLE_PERMISSIONS, Permission
 
 State = Approval.State
+# How a state is shown, as the tone of a badge.
+TONES = {State.REQUESTED: "look", State.APPROVED: "good", State.REFUSED: "bad", State.WITHDRAWN: "idle"}
 
 
 class ApprovalError(Exception):
@@ -119,15 +121,23 @@ def outlook(approval: Approval) -> Outlook:
     return kind.outlook(approval) if kind else Outlook()
 
 
+def others_may_decide(kind: str, user: User) -> bool:
+    """Whether somebody other than this person could decide a request of a kind."""
+    needed = {Permission.APPROVALS_DECIDE, _kinds[kind].permission}
+    roles = [role for role, allowed in ROLE_PERMISSIONS.items() if needed <= allowed]
+    return User.objects.filter(is_active=True, role__in=roles).exclude(pk=user.pk).exists()
+
+
 def waiting_for(user: User) -> QuerySet[Approval]:
     """The requests that this person may decide: of their kinds, and not their own."""
     mine = [name for name, kind in _kinds.items() if _decides(user, kind)]
     return Approval.objects.filter(state=State.REQUESTED, kind__in=mine).exclude(requested_by=user)
 
 
-def waiting_about(about: str) -> list[Approval]:
-    """What waits for a decision about one thing ("member:88213"), newest first."""
-    return list(Approval.objects.filter(about=about, state=State.REQUESTED).order_by("-pk"))
+def waiting_about(about: str, *, kind: str = "") -> list[Approval]:
+    """What waits for a decision about one thing ("member:88213"), of one kind or of any, newest first."""
+    found = Approval.objects.filter(about=about, state=State.REQUESTED)
+    return list((found.filter(kind=kind) if kind else found).order_by("-pk"))
 
 
 @transaction.atomic
@@ -213,9 +223,11 @@ def withdraw(approval: Approval, *, user: User) -> Approval:
 
 def may_decide(approval: Approval, user: User) -> bool:
     """Whether this person could decide it now."""
-    kind = kind_of(approval)
-    is_theirs = kind is not None and _decides(user, kind)
-    return is_theirs and approval.state == State.REQUESTED and approval.requested_by_id != user.pk
+    try:
+        _deciding(approval, user)
+    except ApprovalError:
+        return False
+    return approval.state == State.REQUESTED
 
 
 def _decides(user: User, kind: Kind) -> bool:

@@ -11,7 +11,7 @@ from analytics.models import PointsMonth
 from analytics.periods import Query, Span, month_end, month_text
 from analytics.readings import Figures, Reading, iso_day, share
 from loyalty.models import Tier
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 
 YEAR = timedelta(days=365)
 

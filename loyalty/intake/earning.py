@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from loyalty import ledger, programme, rules, tiers
+from loyalty import ledger, policies, rules, tiers
 from loyalty.ledger.bulk import stage
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry, RuleVersion
@@ -203,5 +203,5 @@ def _row(one: Gathered, award: rules.Award, place: int) -> tuple[Any, ...]:
 def _point_value(terms: Sequence[rules.Terms]) -> Decimal:
     """What a point is worth now; only caps of money ask for it."""
     if any(cap.money is not None for one in terms for cap in one.definition.caps):
-        return programme.settings_now().point_value
+        return policies.settings_now().point_value
     return Decimal(0)

@@ -13,7 +13,7 @@ from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import members_named, naming
 from loyalty.intake.purchase_kind import refusal_of
 from loyalty.ledger.bulk import lock_accounts
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from loyalty.rules import caps
 from members.importing.interactions import InteractionKind
 from members.importing.kinds import Counts, Text, UndoPreview

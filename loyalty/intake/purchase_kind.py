@@ -15,7 +15,7 @@ from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
 from loyalty.ledger.bulk import lock_accounts, refresh_plans
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from loyalty.rules import caps, reasons
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused

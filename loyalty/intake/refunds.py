@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, QuerySet, Sum
 from django.utils import timezone
 
-from loyalty import ledger, programme, tiers
+from loyalty import ledger, policies, tiers
 from loyalty.intake.returning import (
     ZERO,
     Allocation,
@@ -237,7 +237,7 @@ def _take_back(refund: Refund, purchase: Purchase, before: Standing, after: Stan
     Points come back first, so that they can pay for what is taken.
     """
     entries = _give_back(refund, purchase, before.share, after.share)
-    policy = ledger.Policy(programme.settings_now().clawback_policy)
+    policy = ledger.Policy(policies.settings_now().clawback_policy)
     awards = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN, reversed_by__isnull=True)
     for award in awards.order_by("seq"):
         was, becomes = before.share_of(award.explanation), after.share_of(award.explanation)
@@ -273,7 +273,7 @@ def _give_back(refund: Refund, purchase: Purchase, was: Fraction, becomes: Fract
                 key=f"refund:{refund.pk}.{refund.attempt}:{spend.pk}",
                 occurred_at=refund.refunded_at,
                 explanation=_explanation(refund, purchase, spend),
-                grace_until=timezone.now() + timedelta(days=programme.settings_now().grace_days),
+                grace_until=timezone.now() + timedelta(days=policies.settings_now().grace_days),
             )
             entries.append(entry)
     return entries

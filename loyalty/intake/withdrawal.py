@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from loyalty import ledger, programme
+from loyalty import ledger, policies
 from loyalty.intake.refunds import apply_waiting, entries_of
 from loyalty.models import Entry, Redemption
 from members.models import Purchase, Refund, RefundLine
@@ -22,7 +22,7 @@ def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int
     refunds = list(Refund.objects.filter(purchase__in=purchases).exclude(state=State.WAITING))
     if not refunds:
         return 0
-    settings = programme.settings_now()
+    settings = policies.settings_now()
     grace = timezone.now() + timedelta(days=settings.grace_days)
     entries = [entry for refund in refunds for entry in entries_of(refund) if not _stays(entry)]
     # The last first, so that each finds the account as it left it.

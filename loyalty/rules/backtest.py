@@ -19,8 +19,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from loyalty import tiers
-from loyalty.models import ProgrammeSettings, RuleVersion
+from loyalty.models import RuleVersion
 from loyalty.months import add_months
+from loyalty.policies import settings_now
 from loyalty.rules import gathering, reasons
 from loyalty.rules.engine import CapKey, Terms, TooManyPoints, Used, needs, reckon
 from loyalty.rules.events import Need
@@ -123,7 +124,7 @@ class _History:
         self.draft, self.since, self.until = draft, since, until
         self.kind = draft.definition.event
         self.period = Period(since, until)
-        self.worth = ProgrammeSettings.objects.get_or_create(pk=1)[0].point_value
+        self.worth = settings_now().point_value
         self.tally = Tally()
         self._used: dict[CapKey, Used] = {}
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
-from loyalty.models import ProgrammeSettings, RuleVersion
+from loyalty.models import RuleVersion
 from loyalty.months import period_start
+from loyalty.policies import settings_now
 from loyalty.rules.engine import CapKey, Terms, Used
 from loyalty.rules.events import PURCHASE
 from loyalty.rules.versions import terms_of
@@ -91,7 +92,7 @@ def give_back(cursor: CursorWrapper, batch: str) -> None:
     versions = {row[0] for row in found}
     terms = {one.pk: terms_of(one) for one in RuleVersion.objects.filter(pk__in=versions).select_related("rule")}
     uses: dict[CapKey, Used] = {}
-    worth = ProgrammeSettings.objects.get_or_create(pk=1)[0].point_value if found else Decimal(0)
+    worth = settings_now().point_value if found else Decimal(0)
     for version, member_id, day, points in found:
         for cap in terms[version].definition.caps:
             if cap.per != PURCHASE:

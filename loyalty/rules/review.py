@@ -32,7 +32,7 @@ def submit(version: RuleVersion, *, user: User, comment: str = "") -> None:
 @transaction.atomic
 def approve(version: RuleVersion, *, user: User) -> None:
     """The second person's yes. Raises ``versions.SecondPersonNeeded`` for who wrote or submitted it, WrongState."""
-    waiting = approvals.waiting_about(_about(version))
+    waiting = approvals.waiting_about(_about(version), kind=KIND)
     if not waiting:
         versions.approve(version, user=user)
         return
@@ -47,7 +47,7 @@ def approve(version: RuleVersion, *, user: User) -> None:
 @transaction.atomic
 def refuse(version: RuleVersion, *, user: User, reason: str) -> None:
     """The second person's no, with its reason: the version is a draft again. Raises like :func:`approve`."""
-    waiting = approvals.waiting_about(_about(version))
+    waiting = approvals.waiting_about(_about(version), kind=KIND)
     if not waiting:
         versions.send_back(version, user=user, reason=reason)
         return
@@ -62,7 +62,7 @@ def refuse(version: RuleVersion, *, user: User, reason: str) -> None:
 @transaction.atomic
 def take_back(version: RuleVersion, *, user: User) -> None:
     """Make a draft again of what waits or was approved. Raises ``versions.WrongState``."""
-    for waiting in approvals.waiting_about(_about(version)):
+    for waiting in approvals.waiting_about(_about(version), kind=KIND):
         if waiting.requested_by_id != user.pk:
             raise versions.SecondPersonNeeded
         approvals.withdraw(waiting, user=user)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from loyalty import tiers
 from loyalty.models import CapUse, Entry, RuleVersion
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from loyalty.rules import engine, versions
 from loyalty.rules.engine import CapKey, Reckoning, Terms, Used
 from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts

@@ -1,6 +1,5 @@
 """Points by hand on a member's page: give or take, take an entry back, and what waits for a second person."""
 
-import json
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import adjustments, ledger, limits, reversals, words
 from loyalty.models import Entry
+from loyalty.views import dialogs
 from members.models import Member
 from staff import approvals, figures
 from staff.models import Approval
@@ -88,9 +88,9 @@ def adjust(request: DeskRequest, number: str) -> HttpResponse:
     except (adjustments.AdjustmentError, ledger.LedgerError, limits.DayLimitReached) as refusal:
         return _adjust_dialog(request, member, form, error=_why(refusal))
     if isinstance(done, Approval):
-        return _changed(_("Asked for: a second person decides."), "look")
+        return dialogs.done(_("Asked for: a second person decides."), "look")
     text = _("%(points)s points given.") if done.points > 0 else _("%(points)s points taken.")
-    return _changed(text % {"points": figures.number(abs(done.points))}, "good")
+    return dialogs.done(text % {"points": figures.number(abs(done.points))}, "good")
 
 
 @requires(Permission.POINTS_REVERSE)
@@ -107,8 +107,8 @@ def reverse_entry(request: DeskRequest, pk: int) -> HttpResponse:
     except (ledger.LedgerError, limits.DayLimitReached) as refusal:
         return _reverse_dialog(request, entry, form, error=_why(refusal))
     if isinstance(done, Approval):
-        return _changed(_("Asked for: a second person decides."), "look")
-    return _changed(_("Taken back: %(points)s points.") % {"points": figures.signed(done.points)}, "good")
+        return dialogs.done(_("Asked for: a second person decides."), "look")
+    return dialogs.done(_("Taken back: %(points)s points.") % {"points": figures.signed(done.points)}, "good")
 
 
 @requires(Permission.MEMBERS_VIEW)
@@ -192,9 +192,3 @@ def _why(refusal: Exception) -> str:
         ledger.NotReversible: _("This entry cannot be taken back by hand."),
     }
     return reasons.get(type(refusal), _("This form was sent already with other figures. Look at the timeline."))
-
-
-def _changed(text: str, tone: str) -> HttpResponse:
-    """Close the dialog, say what was done, and have the page look again."""
-    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": text, "tone": tone}}
-    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})

@@ -14,14 +14,13 @@ from django.views.decorators.http import require_http_methods
 
 from loyalty import batches
 from loyalty.models import Policy, RuleVersion
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from staff import approvals
 from staff.models import Approval
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
 SHOWN = 20
-TONES = {"requested": "look", "approved": "good", "refused": "bad", "withdrawn": "idle"}
 
 
 class BatchForm(forms.Form):
@@ -109,7 +108,9 @@ def _page(request: DeskRequest, form: BatchForm, asked: RequestForm, *, status: 
         "preview": found,
         "lines": batches.told(found, policy if policy in Policy.values else Policy.DEBT) if found else [],
         "short": batches.short_members(found) if found else [],
-        "past": [(row, approvals.title(row), TONES[row.state], started.get(row.pk)) for row in past],
+        "past": [
+            (row, approvals.title(row), approvals.TONES[Approval.State(row.state)], started.get(row.pk)) for row in past
+        ],
         "may_see_jobs": request.user.may(Permission.JOBS_VIEW),
         "may_import": request.user.may(Permission.MEMBERS_IMPORT),
     }

@@ -1,6 +1,5 @@
 """What this room shows and does on a member's page, fetched by it with ``hx-get``."""
 
-import json
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import expiring, ledger, pools, rewards, tier_words, tiers, words
 from loyalty.models import Lot, Reward, Tier
+from loyalty.views import dialogs
 from members.models import Household, Member
 from staff import figures
 from staff.permissions import Permission, requires
@@ -165,8 +165,7 @@ def redeem(request: DeskRequest, number: str) -> HttpResponse:
         "reward": words.reward_name(redemption.reward),
         "points": figures.number(redemption.points),
     }
-    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": done, "tone": "good"}}
-    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})
+    return dialogs.done(done)
 
 
 def _price_shown(request: DeskRequest, chosen: str) -> int | None:

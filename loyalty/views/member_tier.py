@@ -1,6 +1,5 @@
 """The tier on a member's page: how far to the next, how long this one lasts, and giving one by hand."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,6 +14,7 @@ from loyalty.models import Tier
 from loyalty.tier_forms import GrantForm
 from loyalty.tiers import grants
 from loyalty.tiers.progress import Part
+from loyalty.views import dialogs
 from members.models import Member
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
@@ -73,7 +73,7 @@ def grant(request: DeskRequest, number: str) -> HttpResponse:
         except grants.NotHigher:
             form.add_error("tier", _("The member has earned this tier or a higher one."))
         else:
-            return _done(_("%(tier)s was given.") % {"tier": words.tier_name(told["tier"])})
+            return dialogs.done(_("%(tier)s was given.") % {"tier": words.tier_name(told["tier"])})
     context = {"form": form, "member": member, "running": above.grant}
     return render(request, "loyalty/_member_grant.html", context)
 
@@ -88,11 +88,6 @@ def withdraw(request: DeskRequest, number: str) -> HttpResponse:
     reason = request.POST.get("reason", "").strip()[:200]
     if request.method == "POST" and reason:
         grants.withdraw(member=member, reason=reason, user=request.user)
-        return _done(_("What was given ended. The member stands in the tier that is earned."))
+        return dialogs.done(_("What was given ended. The member stands in the tier that is earned."))
     context = {"member": member, "running": progress.grant, "lacks_reason": request.method == "POST"}
     return render(request, "loyalty/_member_withdraw.html", context)
-
-
-def _done(text: str) -> HttpResponse:
-    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": text, "tone": "good"}}
-    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})

@@ -1,6 +1,5 @@
 """A member's purchases, and giving one back: chosen, shown in numbers, then done. Fetched by the member's page."""
 
-import json
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from loyalty import refund_words
 from loyalty.forms import RefundForm
 from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview_refund, record_refund, refunds
 from loyalty.models import Account
+from loyalty.views import dialogs
 from members.models import Member, Purchase, Refund
 from staff import audit, figures
 from staff.permissions import Permission, requires
@@ -115,8 +115,7 @@ def _done(request: DeskRequest, done: RecordedRefund) -> HttpResponse:
         "amount": figures.money(amount, done.refund.currency),
         "points": figures.number(done.points_taken),
     }
-    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": text, "tone": "good"}}
-    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})
+    return dialogs.done(text)
 
 
 def _dialog(purchase: Purchase, form: RefundForm) -> dict[str, Any]:

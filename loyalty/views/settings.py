@@ -4,17 +4,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
-from loyalty import adjustments
+from loyalty import policies
 from loyalty.models import AdjustReason, ProgrammeSettings
-from loyalty.programme import settings_now
-from staff import audit, changes
+from staff import approvals, changes
+from staff.models import Approval
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -87,17 +86,16 @@ class ReasonForm(forms.ModelForm):  # type: ignore[type-arg]
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings(request: DeskRequest) -> HttpResponse:
     """The form, and who changed what before."""
-    before = settings_now()
     if request.method != "POST":
-        return _page(request, SettingsForm(instance=before))
-    form = SettingsForm(request.POST, instance=before)
+        return _page(request, SettingsForm(instance=policies.settings_now()))
+    form = SettingsForm(request.POST, instance=policies.settings_now())
     if not form.is_valid():
         return _page(request, form, status=422)
-    if changed := form.changed_data:
-        with transaction.atomic():
-            ProgrammeSettings.objects.filter(pk=before.pk).update(**{name: form.cleaned_data[name] for name in changed})
-            audit.record(request.user, "settings.change", before, detail={"fields": changed})
-    messages.success(request, _("Saved."))
+    done = policies.change(form.cleaned_data, user=request.user)
+    if isinstance(done, Approval):
+        messages.success(request, _("Asked for: a second person decides."))
+    else:
+        messages.success(request, _("Saved."))
     return redirect("loyalty:settings")
 
 
@@ -110,17 +108,16 @@ def reason(request: DeskRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, _("A reason needs a name."))
     else:
-        with transaction.atomic():
-            form.save()
-            audit.record(request.user, "settings.change", found, detail={"fields": form.changed_data})
+        policies.change_reason(found, form.cleaned_data, user=request.user)
         messages.success(request, _("Saved."))
     return redirect("loyalty:settings")
 
 
 def _page(request: DeskRequest, form: SettingsForm, *, status: int = 200) -> HttpResponse:
-    adjustments.reasons()
     context = {
         "form": form,
+        "waiting": [(row, approvals.title(row)) for row in approvals.waiting_about(policies.ABOUT)],
+        "is_alone": not approvals.others_may_decide(policies.KIND, request.user),
         "reasons": [
             (found, ReasonForm(instance=found, prefix=f"reason-{found.pk}")) for found in AdjustReason.objects.all()
         ],

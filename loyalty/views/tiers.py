@@ -14,13 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from loyalty import programme, tier_words, tiers, words
 from loyalty.models import Tier, TierBenefit, TierStanding
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from loyalty.tier_forms import BenefitForm, SchemeForm
-from loyalty.tiers import ahead, editing
+from loyalty.tiers import ahead, benefits, editing
 from loyalty.tiers.preview import Move, benefits_by_tier
 from loyalty.tiers.progress import progress_of
 from members.models import Member
-from staff import audit
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -104,8 +103,7 @@ def benefit_add(request: DeskRequest) -> HttpResponse:
     form = BenefitForm(request.POST)
     if not form.is_valid():
         return render(request, "loyalty/tiers.html", _page(request, benefit_form=form), status=422)
-    benefit = form.save()
-    audit.record(request.user, "tier-benefit.add", benefit.tier, detail={"benefit": benefit.text})
+    benefits.add(form.save(commit=False), user=request.user)
     messages.success(request, _("The benefit is written down."))
     return redirect("loyalty:tiers")
 
@@ -114,9 +112,7 @@ def benefit_add(request: DeskRequest) -> HttpResponse:
 @require_POST
 def benefit_remove(request: DeskRequest, pk: int) -> HttpResponse:
     """Take a benefit away."""
-    benefit = get_object_or_404(TierBenefit.objects.select_related("tier"), pk=pk)
-    audit.record(request.user, "tier-benefit.remove", benefit.tier, detail={"benefit": benefit.text})
-    benefit.delete()
+    benefits.remove(get_object_or_404(TierBenefit.objects.select_related("tier"), pk=pk), user=request.user)
     messages.success(request, _("The benefit is taken away."))
     return redirect("loyalty:tiers")
 
@@ -125,8 +121,7 @@ def benefit_remove(request: DeskRequest, pk: int) -> HttpResponse:
 @require_POST
 def start(request: DeskRequest) -> HttpResponse:
     """Give a new programme its four tiers and its earning rule."""
-    programme.ensure_defaults()
-    audit.record(request.user, "programme.start")
+    programme.start(user=request.user)
     messages.success(request, _("The programme has started: four tiers, and 1 point for each unit of money spent."))
     return redirect("loyalty:tiers")
 

@@ -1,6 +1,5 @@
 """Points to another member: the dialog on the page of the one who gives."""
 
-import json
 from uuid import uuid4
 
 from django import forms
@@ -12,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from loyalty import ledger, limits, transfers
+from loyalty.views import dialogs
 from loyalty.views.adjusting import LARGEST, LONGEST_KEY
 from members.models import Member
 from staff import figures
@@ -78,8 +78,7 @@ def transfer(request: DeskRequest, number: str) -> HttpResponse:
     else:
         names = {"points": figures.number(told["points"]), "member": receiver.display_name}
         text, tone = _("%(points)s points moved to %(member)s.") % names, "good"
-    events = {"points-changed": {}, "dialog:close": {}, "toast": {"text": text, "tone": tone}}
-    return HttpResponse(headers={"HX-Trigger": json.dumps(events)})
+    return dialogs.done(text, tone)
 
 
 def _dialog(

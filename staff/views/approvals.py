@@ -19,7 +19,7 @@ from staff.requests import DeskRequest
 
 CSV_ROWS_AT_ONCE = 2000
 LONGEST_REASON = 500
-TONES = {"requested": "look", "approved": "good", "refused": "bad", "withdrawn": "idle"}
+State = Approval.State
 
 
 @requires(Permission.APPROVALS_VIEW)
@@ -29,7 +29,7 @@ def approval_list(request: DeskRequest) -> HttpResponse:
     """What waits, or everything that was decided; filters are in the address."""
     decided = request.GET.get("show") == "decided"
     page = newest_first(_found(request), request.GET)
-    rows = [(row, *_words(row), TONES[row.state]) for row in page.rows]
+    rows = [(row, *_words(row), approvals.TONES[State(row.state)]) for row in page.rows]
     context = {
         "page": page,
         "rows": rows,
@@ -44,7 +44,7 @@ def approval_list(request: DeskRequest) -> HttpResponse:
             ("mine", _("Asked for by me")),
             *([("to-decide", _("For me to decide"))] if not decided else []),
         ],
-        "states": [("", _("Any decision")), *Approval.State.choices[1:]],
+        "states": [("", _("Any decision")), *State.choices[1:]],
         "is_filtered": any(request.GET.get(name) for name in ("q", "kind", "whose", "state")),
     }
     return render(request, "staff/approvals.html", context)
@@ -130,14 +130,14 @@ def _found(request: DeskRequest) -> QuerySet[Approval]:
     if whose == "to-decide" and not decided:
         found = approvals.waiting_for(request.user)
     elif decided:
-        found = Approval.objects.exclude(state=Approval.State.REQUESTED)
+        found = Approval.objects.exclude(state=State.REQUESTED)
     else:
-        found = Approval.objects.filter(state=Approval.State.REQUESTED)
+        found = Approval.objects.filter(state=State.REQUESTED)
     if whose == "mine":
         found = found.filter(requested_by=request.user)
     if kind := query.get("kind", "")[:64].replace("\0", ""):
         found = found.filter(kind=kind)
-    if decided and (state := query.get("state", "")) in Approval.State.values:
+    if decided and (state := query.get("state", "")) in State.values:
         found = found.filter(state=state)
     if text := query.get("q", "")[:200].replace("\0", "").strip():
         found = found.filter(Q(subject__icontains=text) | Q(requested_label__icontains=text))
@@ -162,11 +162,11 @@ def _page(request: DeskRequest, found: Approval, *, error: str = "", status: int
         "approval": found,
         "title": title,
         "kind": kind,
-        "tone": TONES[found.state],
+        "tone": approvals.TONES[State(found.state)],
         "outlook": outlook,
         "may_decide": approvals.may_decide(found, request.user),
         "is_own": found.requested_by_id == request.user.pk,
-        "is_waiting": found.state == Approval.State.REQUESTED,
+        "is_waiting": found.state == State.REQUESTED,
         "error": error,
         "typed": request.POST.get("reason", ""),
     }

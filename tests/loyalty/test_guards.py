@@ -7,7 +7,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from loyalty import ledger
 from loyalty.models import Entry
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from members.models import Member
 from tests.factories import make_member, make_purchase
 

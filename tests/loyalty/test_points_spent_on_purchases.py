@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.db import IntegrityError, transaction
 
-from loyalty import ledger, programme, rewards
+from loyalty import ledger, policies, programme, rewards
 from loyalty.intake import record_purchase, record_refund
 from loyalty.models import Account, Lot, Redemption, Reward
 from members.models import Member
@@ -81,7 +81,7 @@ def test_where_a_lot_has_expired_they_come_back_for_the_days_of_grace(member: Me
         assert refund("r") == (100, 60)
         assert (lots(member), balance(member)) == ({"refund": 30, "never": 100}, 130)
         grace = Lot.objects.get(member=member, entry__kind="return")
-        assert grace.expires_at == later + timedelta(days=programme.settings_now().grace_days)
+        assert grace.expires_at == later + timedelta(days=policies.settings_now().grace_days)
     prove()
 
 

@@ -11,7 +11,7 @@ from django.db.models import Sum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loyalty import ledger, programme, rules, verify
+from loyalty import ledger, policies, programme, rules, verify
 from loyalty.intake import (
     LineInput,
     RecordedRefund,
@@ -150,7 +150,7 @@ def test_what_was_spent_becomes_debt_that_the_next_purchase_pays(member: Member)
 
 @pytest.mark.parametrize(("policy", "left"), [("refuse", 30), ("take", 0)])
 def test_other_policies_refuse_or_take_what_is_there(member: Member, policy: str, left: int) -> None:
-    settings_row = programme.settings_now()
+    settings_row = policies.settings_now()
     settings_row.clawback_policy = policy
     settings_row.save()
     bought(member)

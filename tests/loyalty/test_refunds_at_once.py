@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from loyalty import ledger, programme, verify
+from loyalty import ledger, policies, programme, verify
 from loyalty.intake import record_purchase, record_refund
 from loyalty.models import Account, Entry
 from members.models import Member, Purchase, Refund
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def member() -> Member:
     programme.ensure_defaults()
-    programme.settings_now()
+    policies.settings_now()
     return make_member()
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from loyalty import ledger, transfers, verify
 from loyalty.models import DayUse, Entry, Lot, ProgrammeSettings
-from loyalty.programme import settings_now
+from loyalty.policies import settings_now
 from loyalty.transfers import Transfer
 from members.models import Member
 from staff import approvals

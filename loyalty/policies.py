@@ -1,0 +1,184 @@
+"""The programme's settings: limits, the value of a point, what happens to points that are spent or expire.
+
+They protect what members own and what the company owes, so a second person decides every change of them
+(docs/adr/0013). Where nobody else at the desk could decide, a change counts at once: a programme that is being set
+up would otherwise be locked out of its own settings. The page says so, and the audit keeps it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from django.db import models, transaction
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from loyalty.models import AdjustReason, ProgrammeSettings
+from staff import approvals, audit, changes
+from staff.models import Approval, User
+from staff.permissions import Permission
+
+KIND: Final = "programme.settings"
+ABOUT: Final = "programme:settings"
+# key, English name, Chinese name, whether what is given for it counts for tiers
+REASONS: Final = (
+    ("goodwill", "Goodwill", "善意补偿", False),
+    ("missing-points", "Missing points", "积分漏记", True),
+    ("complaint", "Complaint", "投诉补偿", False),
+    ("correction", "Correction", "更正", True),
+    ("fraud", "Fraud", "欺诈", False),
+    ("other", "Other", "其他", False),
+)
+
+
+def settings_now() -> ProgrammeSettings:
+    """The programme's settings, as they stand."""
+    return ProgrammeSettings.objects.get(pk=1)
+
+
+def ensure(**_signal: object) -> None:
+    """Make the row of settings, and the usual reasons where there are none. Runs after every migration."""
+    ProgrammeSettings.objects.get_or_create(pk=1)
+    if not AdjustReason.objects.exists():
+        AdjustReason.objects.bulk_create(
+            [
+                AdjustReason(key=key, name=name, name_zh=name_zh, qualifies=qualifies)
+                for key, name, name_zh, qualifies in REASONS
+            ],
+            ignore_conflicts=True,
+        )
+
+
+@transaction.atomic
+def change(wanted: Mapping[str, Any], *, user: User) -> Approval | ProgrammeSettings:
+    """Ask a second person for other settings (field → value); returns the request.
+
+    Where nobody else could decide, or nothing would change, it returns the settings as they stand then. The same
+    change asked for again while it waits is the same request.
+    """
+    stands = _locked()
+    after = {name: value for name, value in wanted.items() if getattr(stands, name) != value}
+    if not after:
+        return stands
+    if not approvals.others_may_decide(KIND, user):
+        _write(stands, after, user=user, asked_by="")
+        return _locked()
+    payload = {"before": _told(stands, after), "after": {name: _plain(value) for name, value in after.items()}}
+    for waiting in approvals.waiting_about(ABOUT, kind=KIND):
+        if waiting.payload == payload:
+            return waiting
+    return approvals.request(
+        KIND,
+        subject=", ".join(_in_order(after)),
+        payload=payload,
+        user=user,
+        about=ABOUT,
+        url=reverse("loyalty:settings"),
+    )
+
+
+@transaction.atomic
+def change_reason(reason: AdjustReason, wanted: Mapping[str, Any], *, user: User) -> None:
+    """Change a reason for points by hand, or put it out of use: what was given for it keeps it."""
+    AdjustReason.objects.filter(pk=reason.pk).update(**wanted)
+    audit.record(user, "settings.change", reason, detail={"fields": list(wanted)})
+
+
+def register() -> None:
+    """Let changes of settings be approved."""
+    approvals.register(
+        KIND,
+        gettext_lazy("Programme settings"),
+        Permission.APPROVALS_DECIDE,
+        _carry_out,
+        outlook=_outlook,
+        title=_title,
+    )
+
+
+def _locked() -> ProgrammeSettings:
+    return ProgrammeSettings.objects.select_for_update().get(pk=1)
+
+
+def _write(stands: ProgrammeSettings, after: Mapping[str, Any], *, user: User | None, asked_by: str) -> None:
+    detail = {
+        "fields": list(after),
+        "before": _told(stands, after),
+        "after": {name: _plain(value) for name, value in after.items()},
+        # Empty: nobody else could have decided.
+        "asked_by": asked_by,
+    }
+    ProgrammeSettings.objects.filter(pk=stands.pk).update(**after)
+    audit.record(user, "settings.change", stands, detail=detail)
+
+
+def _carry_out(approval: Approval) -> None:
+    stands = _locked()
+    if moved := _moved(approval, stands):
+        text = _("Changed since it was asked for: %(names)s. It has to be asked for again.")
+        raise approvals.CannotBeDone(text % {"names": _names(moved)})
+    after = {name: _value(name, told) for name, told in approval.payload["after"].items()}
+    _write(stands, after, user=approval.decided_by, asked_by=approval.requested_label)
+
+
+def _outlook(approval: Approval) -> approvals.Outlook:
+    before, after = approval.payload["before"], approval.payload["after"]
+    moved = _moved(approval, settings_now())
+    warning = _("Changed since it was asked for: %(names)s. Approving it will be refused.") % {"names": _names(moved)}
+    return approvals.Outlook(
+        [
+            (_name(name), f"{_readable(name, before[name])} → {_readable(name, after[name])}")
+            for name in _in_order(after)
+        ],
+        warning if moved else "",
+    )
+
+
+def _title(approval: Approval) -> str:
+    return _("Programme settings: %(names)s") % {"names": _names(approval.payload["after"])}
+
+
+def _moved(approval: Approval, stands: ProgrammeSettings) -> list[str]:
+    """Which of the fields are no longer what they were when it was asked for."""
+    before = approval.payload["before"]
+    return [name for name, told in before.items() if getattr(stands, name) != _value(name, told)]
+
+
+def _told(stands: ProgrammeSettings, names: Iterable[str]) -> dict[str, Any]:
+    return {name: _plain(getattr(stands, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """As a payload keeps it: money as text, so that nothing is rounded."""
+    return value if value is None or isinstance(value, int) else str(value)
+
+
+def _field(name: str) -> "models.Field[Any, Any]":
+    return next(field for field in ProgrammeSettings._meta.concrete_fields if field.name == name)
+
+
+def _value(name: str, told: Any) -> Any:
+    field = _field(name)
+    value = field.to_python(told)
+    if isinstance(field, models.DecimalField) and value is not None:
+        return round(value, field.decimal_places)
+    return value
+
+
+def _readable(name: str, told: Any) -> str:
+    return changes.readable(_field(name), _value(name, told))
+
+
+def _name(name: str) -> str:
+    return str(capfirst(_(str(_field(name).verbose_name))))
+
+
+def _in_order(fields: Iterable[str]) -> list[str]:
+    """As the settings have them; a payload keeps no order."""
+    wanted = set(fields)
+    return [field.name for field in ProgrammeSettings._meta.concrete_fields if field.name in wanted]
+
+
+def _names(fields: Iterable[str]) -> str:
+    return " · ".join(_name(name) for name in _in_order(fields))
