@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.db import models, transaction
-from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -74,7 +73,6 @@ def change(wanted: Mapping[str, Any], *, user: User) -> Approval | ProgrammeSett
         payload=payload,
         user=user,
         about=ABOUT,
-        url=reverse("loyalty:settings"),
     )
 
 
