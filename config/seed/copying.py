@@ -14,7 +14,7 @@ def next_ids(model: type[models.Model], count: int) -> Sequence[int]:
     """Take ``count`` ids from the table's own sequence, in rising order."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            "SELECT nextval((SELECT pg_get_serial_sequence(%s, 'id')::regclass)) FROM generate_series(1, %s)",
             [model._meta.db_table, count],
         )
         return sorted(row[0] for row in cursor.fetchall())

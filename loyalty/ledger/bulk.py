@@ -68,7 +68,8 @@ def append(cursor: CursorWrapper, staging: str) -> int:
     """
     cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_posting")
     cursor.execute(render(_NUMBERED, sql.SQL(INPUT_HASH_SQL), sql.Identifier(staging)))
-    cursor.execute("ANALYZE loyalty_posting")
+    # Only what it is joined by: the planner's picture of the rest is of no use to anybody.
+    cursor.execute("ANALYZE loyalty_posting (entry_id, member_id, lot_id)")
     cursor.execute(_INSERT_ENTRIES)
     posted: int = cursor.rowcount
     cursor.execute(_MOVE_ACCOUNTS)
@@ -109,12 +110,12 @@ def refresh_plans(cursor: CursorWrapper, rows: int) -> None:
 
     The foreign keys' own checks keep their plans for the whole session. One that was made while a table
     was nearly empty reads that table from end to end, once for each row that is written now. A table that
-    was counted when it held several times as many rows is left as it is, and so is one that another
+    was counted when it held a quarter of what it holds now is left as it is, and so is one that another
     transaction counts: waiting for it would last until that one ends.
     """
     if rows < MANY_ROWS:
         return
-    cursor.execute(_OUTGROWN, {"rows": rows})
+    cursor.execute(_OUTGROWN)
     if grown := [row[0] for row in cursor.fetchall()]:
         cursor.execute(
             sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(sql.SQL(", ").join(map(sql.Identifier, grown))).as_string()
@@ -128,27 +129,31 @@ def render(statement: str, *parts: sql.Composable) -> str:
 
 def _refuse_reused_keys(cursor: CursorWrapper, table: sql.Identifier) -> None:
     """Drop the rows that were posted before; refuse keys that stand for something else now."""
-    cursor.execute(
-        render(
-            "SELECT staged.key FROM {} AS staged JOIN loyalty_entry entry ON entry.idempotency_key = staged.key"
-            " WHERE entry.input_hash <> (SELECT {} FROM (SELECT staged.*) AS input) LIMIT 1",
-            table,
-            sql.SQL(INPUT_HASH_SQL),
-        )
-    )
-    if row := cursor.fetchone():
-        raise KeyReused(row[0])
+    cursor.execute(render(_POSTED_BEFORE, sql.SQL(INPUT_HASH_SQL), table))
+    row = cursor.fetchone()
+    if row is None:
+        return
+    key, is_other = row
+    if is_other:
+        raise KeyReused(key)
     cursor.execute(
         render("DELETE FROM {} AS staged USING loyalty_entry entry WHERE entry.idempotency_key = staged.key", table)
     )
 
 
-# What these rows may have made so much larger that the planner's picture of it is no longer right.
+# One row that was posted before, with other input where there is such a one.
+_POSTED_BEFORE: Final = """
+SELECT staged.key, entry.input_hash <> (SELECT {} FROM (SELECT staged.*) AS input) AS is_other
+  FROM {} AS staged JOIN loyalty_entry entry ON entry.idempotency_key = staged.key
+ ORDER BY is_other DESC LIMIT 1
+"""
+
+# What is so much larger than when it was counted that the planner's picture of it is no longer right.
 _OUTGROWN: Final = """
 SELECT relname FROM pg_class
  WHERE oid = ANY(ARRAY['members_member', 'members_purchase', 'loyalty_account', 'loyalty_entry',
                        'loyalty_lot']::regclass[])
-   AND reltuples < 4 * %(rows)s
+   AND pg_relation_size(oid) > 4 * relpages * current_setting('block_size')::bigint
  ORDER BY relname
 """
 
@@ -164,10 +169,10 @@ INSERT INTO loyalty_account (member_id, balance, version)
 SELECT member_id, 0, 0 FROM ({}) AS wanted ORDER BY member_id ON CONFLICT DO NOTHING
 """
 
-# Entry ids are drawn ahead, so that lots and draws need no join to find theirs.
+# Entry ids are drawn ahead, so that lots and draws need no join to find theirs; their sequence is looked up once.
 _NUMBERED: Final = """
 CREATE TEMPORARY TABLE loyalty_posting ON COMMIT DROP AS
-SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, numbered.*
+SELECT nextval((SELECT pg_get_serial_sequence('loyalty_entry', 'id')::regclass)) AS entry_id, numbered.*
   FROM (
     SELECT staged.*, {} AS input_hash,
            account.version + row_number() OVER in_order AS seq,

@@ -52,8 +52,8 @@ def _render(statement: str, *parts: sql.Composable) -> str:
 
 _NUMBERED = """
 CREATE TEMPORARY TABLE loyalty_spending ON COMMIT DROP AS
-SELECT nextval(pg_get_serial_sequence('loyalty_entry', 'id')) AS entry_id, {} AS input_hash, staged.*,
-       account.version + 1 AS seq, account.balance - staged.points AS balance_after,
+SELECT nextval((SELECT pg_get_serial_sequence('loyalty_entry', 'id')::regclass)) AS entry_id, {} AS input_hash,
+       staged.*, account.version + 1 AS seq, account.balance - staged.points AS balance_after,
        account.debt AS debt_after
   FROM {} AS staged JOIN loyalty_account account USING (member_id) ORDER BY member_id
 """

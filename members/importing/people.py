@@ -329,7 +329,7 @@ def _make_numbers(cursor: CursorWrapper) -> None:
         )
     cursor.execute("""
         CREATE TEMP TABLE import_new AS
-        SELECT row_no, nextval(pg_get_serial_sequence('members_member', 'id')) AS id, COALESCE(
+        SELECT row_no, nextval((SELECT pg_get_serial_sequence('members_member', 'id')::regclass)) AS id, COALESCE(
             number, 'M' || lpad(nextval('members_member_number')::text, 8, '0')) AS number
         FROM (SELECT row_no, number FROM import_rows WHERE row_no NOT IN (SELECT row_no FROM import_matches)
               ORDER BY row_no) AS a
