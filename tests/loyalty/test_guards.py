@@ -452,3 +452,13 @@ def test_there_is_one_row_of_settings_with_a_known_policy() -> None:
     ):
         with pytest.raises(IntegrityError, match="loyalty_programme_settings"):
             run(statement)
+
+
+def test_what_is_drawn_from_a_lot_is_found_by_the_lot_even_where_no_draw_was_counted() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE loyalty_draw")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN SELECT sum(points) FROM loyalty_draw draw WHERE draw.lot_id = 1")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "loyalty_draw_lot_id" in plan
+    assert "loyalty_draw_once" not in plan
