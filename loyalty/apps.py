@@ -10,9 +10,9 @@ class LoyaltyConfig(AppConfig):
     name = "loyalty"
 
     def ready(self) -> None:
-        """Fill in the room's acts, facts, timeline sources and import kind; register its jobs."""
+        """Fill in the room's acts, facts, timeline sources and import kinds; register its jobs."""
         from loyalty import acts, adjustments, batches, facts, history, policies, reversals, transfers
-        from loyalty.intake.interaction_kind import EarningInteractionKind
+        from loyalty.intake.behaviour_kinds import EarningInteractionKind, EarningSurveyResponseKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
@@ -34,3 +34,4 @@ class LoyaltyConfig(AppConfig):
         kinds.register(PurchaseKind())
         kinds.register(RefundKind())
         kinds.register(EarningInteractionKind())
+        kinds.register(EarningSurveyResponseKind())

@@ -38,8 +38,7 @@ def title(entry: Entry) -> str:
     told: Explanation = entry.explanation
     name = ""
     if entry.kind == Entry.Kind.EARN and "rule" in told:
-        receipt = told.get("receipt")
-        name = _("Earned on order %(receipt)s") % {"receipt": receipt} if receipt else _("Earned on a purchase")
+        name = _earned(told)
     elif entry.kind == Entry.Kind.REDEEM and "reward" in told:
         name = told_reward(told)
     elif entry.kind == Entry.Kind.EXPIRE:
@@ -53,6 +52,17 @@ def title(entry: Entry) -> str:
     elif entry.kind == Entry.Kind.ADJUST and "let_go" in told:
         name = _("Spent points let go")
     return name or str(told.get("text") or entry.get_kind_display())
+
+
+def _earned(told: Explanation) -> str:
+    if told.get("also"):
+        return _("Earned by “%(what)s” of another member") % {"what": told["interaction"]}
+    if told.get("interaction"):
+        return _("Earned by “%(what)s”") % {"what": told["interaction"]}
+    if "survey" in told:
+        return _("Earned by a survey answer")
+    receipt = told.get("receipt")
+    return _("Earned on order %(receipt)s") % {"receipt": receipt} if receipt else _("Earned on a purchase")
 
 
 def details(entry: Entry, tiers: dict[str, Tier] | None = None) -> list[str]:

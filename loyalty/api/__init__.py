@@ -7,6 +7,7 @@ from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView
 from loyalty.api.quotes import QuotesView
 from loyalty.api.refunds import RefundBatchView, RefundsView
 from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
+from loyalty.api.survey_responses import SurveyResponsesView
 from loyalty.api.tiers import StandingView, TiersView
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "ReleaseView",
     "RewardsView",
     "StandingView",
+    "SurveyResponsesView",
     "TiersView",
 ]

@@ -1,5 +1,6 @@
 """Taking in what members buy, return and do: one at a time or by the file, by the same engine."""
 
+from loyalty.intake.answers import RecordedAnswer, record_answer
 from loyalty.intake.batch import record_purchases
 from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
@@ -15,6 +16,7 @@ __all__ = [
     "PurchaseDiffers",
     "RateMissing",
     "Recorded",
+    "RecordedAnswer",
     "RecordedInteraction",
     "RecordedRefund",
     "RefundDiffers",
@@ -22,6 +24,7 @@ __all__ = [
     "RefundRefused",
     "WrongLines",
     "preview_refund",
+    "record_answer",
     "record_interaction",
     "record_purchase",
     "record_purchases",

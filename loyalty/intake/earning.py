@@ -15,7 +15,7 @@ from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry, RuleVersion
 from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook
-from loyalty.rules.events import INTERACTION, PURCHASE, EventKind
+from loyalty.rules.events import PURCHASE, EventKind
 from loyalty.rules.gathering import Gathered
 from members.models import Purchase
 
@@ -100,14 +100,12 @@ def stage_for_bought(cursor: CursorWrapper, *, now: datetime) -> None:
     _stage_for_many(cursor, PURCHASE, _BOUGHT, now, {})
 
 
-def earn_for_done(cursor: CursorWrapper, *, now: datetime, named: Mapping[str, int]) -> dict[str, int]:
-    """The same as :func:`earn_for_bought` for the interactions of the temporary table ``loyalty_done``.
+def earn_for_done(cursor: CursorWrapper, kind: EventKind, *, now: datetime, named: Mapping[str, int]) -> dict[str, int]:
+    """The same as :func:`earn_for_bought` for the interactions or survey answers of the temporary table ``loyalty_done``.
 
-    It has ``interaction_id``, ``member_id`` and ``occurred_at``; the accounts of its members and of all
-    who are ``named`` are locked.
+    It has ``id``, ``member_id`` and ``at``; the accounts of its members and of all who are ``named`` are locked.
     """
-    done = "SELECT interaction_id AS id, member_id, occurred_at AS at FROM loyalty_done"
-    return _earn_for_many(cursor, INTERACTION, done, now, named)
+    return _earn_for_many(cursor, kind, "SELECT id, member_id, at FROM loyalty_done", now, named)
 
 
 _BOUGHT: Final = "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought"

@@ -2,22 +2,10 @@
 
 from loyalty.rules import facts  # noqa: F401 (registers what can be asked)
 from loyalty.rules.definition import Definition, usual
-from loyalty.rules.engine import (
-    MOST_POINTS,
-    Award,
-    CapKey,
-    Reason,
-    Reckoning,
-    Refusal,
-    Terms,
-    TooManyPoints,
-    Used,
-    cap_keys,
-    needs,
-    reckon,
-)
+from loyalty.rules.engine import cap_keys, needs, reckon
 from loyalty.rules.events import BasketLine, Event, Facts, Need
 from loyalty.rules.reading import DefinitionError, parse, problems
+from loyalty.rules.results import MOST_POINTS, Award, CapKey, Reason, Reckoning, Refusal, Terms, TooManyPoints, Used
 from loyalty.rules.versions import (
     NotYet,
     Period,

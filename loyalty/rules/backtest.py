@@ -23,8 +23,9 @@ from loyalty.models import RuleVersion
 from loyalty.months import add_months
 from loyalty.policies import settings_now
 from loyalty.rules import gathering, reasons
-from loyalty.rules.engine import CapKey, Terms, TooManyPoints, Used, needs, reckon
-from loyalty.rules.events import Need
+from loyalty.rules.engine import needs, reckon
+from loyalty.rules.events import PURCHASE, Need
+from loyalty.rules.results import CapKey, Terms, TooManyPoints, Used
 from loyalty.rules.versions import Period, terms_of
 from members.models import Member
 from staff import figures, jobs
@@ -138,7 +139,8 @@ class _History:
         if not firsts:
             return
         look = tiers.Look(cursor, list(firsts), ladder=tiers.ladder(), now=self.until, since=firsts)
-        cursor.execute(_REALLY[self.kind], {"rule": self.draft.rule_id})
+        statement = _PURCHASES if self.kind == PURCHASE else _BEHAVIOUR
+        cursor.execute(statement, {"rule": self.draft.rule_id, "kind": self.kind})
         really = {event_id: (own, every) for event_id, own, every in cursor.fetchall()}
         changes: dict[int, int] = dict.fromkeys(firsts, 0)
         rewarded: set[int] = set()
@@ -206,24 +208,26 @@ _EVENTS: Final = {
         CREATE TEMPORARY TABLE loyalty_events ON COMMIT DROP AS
         SELECT id, member_id, occurred_at AS at FROM members_interaction
          WHERE member_id BETWEEN %s AND %s AND occurred_at > %s AND occurred_at <= %s""",
+    "survey": """
+        CREATE TEMPORARY TABLE loyalty_events ON COMMIT DROP AS
+        SELECT id, member_id, answered_at AS at FROM members_surveyresponse
+         WHERE member_id BETWEEN %s AND %s AND answered_at > %s AND answered_at <= %s""",
 }
 
 # What each event really gave: by the rule, and by all. What was taken back later (a refund) was given all the same.
-_REALLY: Final = {
-    "purchase": """
+_PURCHASES: Final = """
         SELECT entry.purchase_id, coalesce(sum(entry.points) FILTER (WHERE version.rule_id = %(rule)s), 0)::bigint,
                sum(entry.points)::bigint
           FROM loyalty_events event JOIN loyalty_entry entry ON entry.purchase_id = event.id
           LEFT JOIN loyalty_ruleversion version ON version.id = entry.rule_version_id
          WHERE entry.kind = 'earn'
            AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
-         GROUP BY entry.purchase_id""",
-    "interaction": """
+         GROUP BY entry.purchase_id"""
+_BEHAVIOUR: Final = """
         SELECT event.id, coalesce(sum(entry.points) FILTER (WHERE rule.id = %(rule)s), 0)::bigint,
                sum(entry.points)::bigint
           FROM loyalty_events event CROSS JOIN loyalty_earningrule rule
           JOIN loyalty_entry entry
-            ON entry.idempotency_key = 'interaction:' || event.id || ':rule:' || rule.id
+            ON entry.idempotency_key = %(kind)s || ':' || event.id || ':rule:' || rule.id
          WHERE NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
-         GROUP BY event.id""",
-}
+         GROUP BY event.id"""

@@ -13,6 +13,7 @@ from django.utils.translation import pgettext
 
 from loyalty.models import EarningRule
 from loyalty.rules import editing, sentences, subjects
+from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY
 from members.conditions.builder import Option
 from staff import figures
 
@@ -108,7 +109,7 @@ class _Builder:
         parts = sentences.part_list
         return View(
             definition=self.definition,
-            scope="interaction" if self.definition.get("event") == "interaction" else "purchase",
+            scope=subjects.event_of(self.definition),
             event=self._event(),
             effects=[self._effect(place, one) for place, one in enumerate(parts(self.definition, "effects"), 1)],
             effects_problem=self.problems.get("effects", ""),
@@ -124,7 +125,11 @@ class _Builder:
         )
 
     def _event(self) -> list[Token]:
-        events = [("purchase", _("a purchase is made")), ("interaction", _("a member does something else"))]
+        events = [
+            (PURCHASE, _("a purchase is made")),
+            (SURVEY, _("a member answers a survey")),
+            (INTERACTION, _("a member does something else")),
+        ]
         chosen = str(self.definition.get("event", "purchase"))
         kind = self._choice("event", _("What happens"), events, chosen, redraws=True)
         return tokens(_("When {event}"), event=kind)

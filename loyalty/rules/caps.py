@@ -16,8 +16,8 @@ from django.db.backends.utils import CursorWrapper
 from loyalty.models import RuleVersion
 from loyalty.months import period_start
 from loyalty.policies import settings_now
-from loyalty.rules.engine import CapKey, Terms, Used
 from loyalty.rules.events import PURCHASE
+from loyalty.rules.results import CapKey, Terms, Used
 from loyalty.rules.versions import terms_of
 
 NOTHING: Final = Used()

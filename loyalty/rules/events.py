@@ -11,9 +11,11 @@ from typing import Any, Final, Literal
 
 from django.utils import timezone
 
-EventKind = Literal["purchase", "interaction"]
+EventKind = Literal["purchase", "interaction", "survey"]
 PURCHASE: Final = "purchase"
 INTERACTION: Final = "interaction"
+SURVEY: Final = "survey"
+EVENT_KINDS: Final[tuple[EventKind, ...]] = (PURCHASE, INTERACTION, SURVEY)
 
 
 class Need(Flag):
@@ -41,7 +43,7 @@ class BasketLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A purchase, or something a member did. ``value`` is in the programme's currency.
+    """A purchase, a survey answered, or something else a member did. ``value`` is in the programme's currency.
 
     ``named`` has the ids of other members by the number or outside id that a property may hold.
     """
@@ -56,6 +58,9 @@ class Event:
     category: str = ""
     lines: Sequence[BasketLine] = ()
     interaction: str = ""
+    survey: str = ""
+    score: int | None = None
+    has_comment: bool = False
     properties: Mapping[str, Any] = field(default_factory=dict)
     named: Mapping[str, int] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from loyalty.facts import tiers
-from loyalty.rules.events import INTERACTION, PURCHASE, Case, EventKind, Need
+from loyalty.rules.events import EVENT_KINDS, INTERACTION, PURCHASE, SURVEY, Case, EventKind, Need
 from loyalty.rules.vocabulary import Read, named, number, on, on_line, one_of, yes_no
 from members.conditions.facts import Choice, Fact, FactType
 from members.facts import MONTHS, attribute_names, interaction_kinds
@@ -26,6 +26,7 @@ from members.models import Member
 THE_PURCHASE = _("Purchase")
 THE_LINE = _("Line of the purchase")
 THE_INTERACTION = _("Interaction")
+THE_ANSWER = _("Survey answer")
 THE_TIME = _("Time")
 THE_MEMBER = _("Member")
 
@@ -59,6 +60,8 @@ _NEWEST: Final = {
     " WHERE store <> '' ORDER BY 1 LIMIT 100",
     "category": "SELECT DISTINCT category FROM (SELECT category FROM members_purchase ORDER BY id DESC LIMIT 2000)"
     " newest WHERE category <> '' ORDER BY 1 LIMIT 100",
+    "survey": "SELECT DISTINCT survey FROM (SELECT survey FROM members_surveyresponse ORDER BY id DESC LIMIT 2000)"
+    " newest ORDER BY 1 LIMIT 50",
 }
 
 
@@ -228,20 +231,40 @@ def _register_interaction() -> None:
     )
 
 
-def _register_time() -> None:
-    both: tuple[EventKind, ...] = (PURCHASE, INTERACTION)
+def _register_answer() -> None:
+    answered: tuple[EventKind, ...] = (SURVEY,)
     on(
-        both,
+        answered,
+        one_of("survey.name", THE_ANSWER, _("Survey"), _("the survey"), _choices_of("survey")),
+        _field("survey"),
+    )
+    on(answered, number("survey.score", THE_ANSWER, _("Score"), _("the score"), maximum=10), _field("score"))
+    on(
+        answered,
+        yes_no(
+            "survey.has_comment",
+            THE_ANSWER,
+            _("Comment"),
+            _("the answer has a comment"),
+            _("the answer has no comment"),
+        ),
+        _field("has_comment"),
+    )
+
+
+def _register_time() -> None:
+    on(
+        EVENT_KINDS,
         one_of("time.weekday", THE_TIME, _("Weekday"), _("the weekday"), lambda: WEEKDAYS),
         lambda case, _p: str(case.event.local.isoweekday()),
     )
     on(
-        both,
+        EVENT_KINDS,
         number("time.hour", THE_TIME, _("Hour of the day"), _("the hour of the day"), maximum=23),
         lambda case, _p: case.event.local.hour,
     )
     on(
-        both,
+        EVENT_KINDS,
         Fact(
             key="time.date",
             group=THE_TIME,
@@ -256,27 +279,26 @@ def _register_time() -> None:
         lambda case, _p: case.event.local.date(),
     )
     on(
-        both,
+        EVENT_KINDS,
         number("time.day_of_month", THE_TIME, _("Day of the month"), _("the day of the month"), minimum=1, maximum=31),
         lambda case, _p: case.event.local.day,
     )
     on(
-        both,
+        EVENT_KINDS,
         one_of("time.month", THE_TIME, _("Month"), _("the month"), lambda: MONTHS),
         lambda case, _p: str(case.event.local.month),
     )
 
 
 def _register_member() -> None:
-    both: tuple[EventKind, ...] = (PURCHASE, INTERACTION)
     on(
-        both,
+        EVENT_KINDS,
         one_of("member.tier", THE_MEMBER, _("Tier"), _("the member's tier"), tiers),
         lambda case, _p: case.facts.tier,
         Need.TIER,
     )
     on(
-        both,
+        EVENT_KINDS,
         one_of("member.lifecycle", THE_MEMBER, _("Stage"), _("the member's stage"), lambda: LIFECYCLE),
         lambda case, _p: lifecycle(case),
         Need.HISTORY,
@@ -299,9 +321,9 @@ def _register_member() -> None:
             lambda case, _p: _is_birthday(case.facts.birth_date, case.event.local.date()),
         ),
     ):
-        on(both, yes_no(key, THE_MEMBER, label, yes, no), read, Need.PERSON)
+        on(EVENT_KINDS, yes_no(key, THE_MEMBER, label, yes, no), read, Need.PERSON)
     on(
-        both,
+        EVENT_KINDS,
         one_of(
             "member.birthday_month", THE_MEMBER, _("Birthday month"), _("the member's birthday month"), lambda: MONTHS
         ),
@@ -309,13 +331,13 @@ def _register_member() -> None:
         Need.PERSON,
     )
     on(
-        both,
+        EVENT_KINDS,
         one_of("member.gender", THE_MEMBER, _("Gender"), _("the member's gender"), lambda: Member.Gender.choices),
         lambda case, _p: case.facts.gender,
         Need.PERSON,
     )
     on(
-        both,
+        EVENT_KINDS,
         one_of(
             "member.language",
             THE_MEMBER,
@@ -326,15 +348,15 @@ def _register_member() -> None:
         lambda case, _p: case.facts.language,
         Need.PERSON,
     )
-    on(both, number("member.age", THE_MEMBER, _("Age"), _("the member's age")), _age, Need.PERSON)
+    on(EVENT_KINDS, number("member.age", THE_MEMBER, _("Age"), _("the member's age")), _age, Need.PERSON)
     on(
-        both,
+        EVENT_KINDS,
         number("member.joined_days", THE_MEMBER, _("Days since joining"), _("the time since joining"), unit=_("days")),
         _joined_days,
         Need.PERSON,
     )
     on(
-        both,
+        EVENT_KINDS,
         named(
             "member.attribute",
             THE_MEMBER,
@@ -352,5 +374,6 @@ def _register_member() -> None:
 _register_purchase()
 _register_lines()
 _register_interaction()
+_register_answer()
 _register_time()
 _register_member()

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from loyalty.rules.events import INTERACTION, PURCHASE, BasketLine, Event, EventKind, Facts, Need
+from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY, BasketLine, Event, EventKind, Facts, Need
 from loyalty.tiers import Rung
 
 # The tier of a member just before a moment.
@@ -110,6 +110,15 @@ def _gathered(
             category=row["category"],
             lines=_lines(row["lines"]),
         )
+    elif kind == SURVEY:
+        event = Event(
+            kind=kind,
+            member_id=member_id,
+            occurred_at=at,
+            survey=row["survey"],
+            score=row["score"],
+            has_comment=row["has_comment"],
+        )
     else:
         event = Event(
             kind=kind,
@@ -153,18 +162,23 @@ _COLUMNS: Final = {
         " ORDER BY line_no) FROM members_purchaseline line WHERE line.purchase_id = event.id) AS lines"
     ),
     INTERACTION: sql.SQL("event.id, event.member_id, event.at, event.channel, event.interaction, event.properties"),
+    SURVEY: sql.SQL("event.id, event.member_id, event.at, event.survey, event.score, event.has_comment"),
 }
 _PURCHASE: Final = """(SELECT id, member_id, purchased_at AS at, value, external_id AS receipt, channel, store, category
     FROM members_purchase{}) AS event"""
 _INTERACTION: Final = """(SELECT id, member_id, occurred_at AS at, channel, kind AS interaction, properties
     FROM members_interaction{}) AS event"""
+_SURVEY: Final = """(SELECT id, member_id, answered_at AS at, survey, score, comment <> '' AS has_comment
+    FROM members_surveyresponse{}) AS event"""
 _ONE: Final = {
     PURCHASE: sql.SQL(_PURCHASE.replace("{}", " WHERE id = %(id)s")),
     INTERACTION: sql.SQL(_INTERACTION.replace("{}", " WHERE id = %(id)s")),
+    SURVEY: sql.SQL(_SURVEY.replace("{}", " WHERE id = %(id)s")),
 }
 _MANY: Final = {
     PURCHASE: sql.SQL("loyalty_events JOIN " + _PURCHASE.replace("{}", "") + " USING (id)"),
     INTERACTION: sql.SQL("loyalty_events JOIN " + _INTERACTION.replace("{}", "") + " USING (id)"),
+    SURVEY: sql.SQL("loyalty_events JOIN " + _SURVEY.replace("{}", "") + " USING (id)"),
 }
 
 _PERSON: Final = (
@@ -172,6 +186,18 @@ _PERSON: Final = (
     sql.SQL("JOIN members_member member ON member.id = event.member_id"),
 )
 _HISTORY_COLUMNS: Final = sql.SQL("history.nth, history.first_at, history.previous_at")
+_BEHAVIOUR: Final = {
+    Need.HISTORY: (
+        _HISTORY_COLUMNS,
+        sql.SQL(
+            """CROSS JOIN LATERAL (
+                SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
+                  FROM members_purchase earlier
+                 WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at) history"""
+        ),
+    ),
+    Need.PERSON: _PERSON,
+}
 # Purchases of the same moment count in the order in which they came in.
 _PARTS: Final = {
     PURCHASE: {
@@ -187,16 +213,6 @@ _PARTS: Final = {
         ),
         Need.PERSON: _PERSON,
     },
-    INTERACTION: {
-        Need.HISTORY: (
-            _HISTORY_COLUMNS,
-            sql.SQL(
-                """CROSS JOIN LATERAL (
-                    SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
-                      FROM members_purchase earlier
-                     WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at) history"""
-            ),
-        ),
-        Need.PERSON: _PERSON,
-    },
+    INTERACTION: _BEHAVIOUR,
+    SURVEY: _BEHAVIOUR,
 }

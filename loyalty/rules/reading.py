@@ -31,7 +31,7 @@ from loyalty.rules.definition import (
     Stacking,
     Step,
 )
-from loyalty.rules.events import INTERACTION, PURCHASE, EventKind
+from loyalty.rules.events import EVENT_KINDS, INTERACTION, PURCHASE, EventKind
 from members.conditions.facts import Fact, FactType, Vocabulary
 from members.conditions.tree import ConditionError, Group, Line
 from members.conditions.tree import parse as parse_tree
@@ -133,8 +133,8 @@ class _Reader:
             return Definition(event=PURCHASE)
         known = {"event", "when", "effects", "rounding", "stacking", "caps", "pending", "expiry", "qualifying"}
         self._only(raw, "", known)
-        event = self._one_of(raw, "event", (PURCHASE, INTERACTION), None)
-        self.event = INTERACTION if event == INTERACTION else PURCHASE
+        event = self._one_of(raw, "event", EVENT_KINDS, None)
+        self.event = next((kind for kind in EVENT_KINDS if kind == event), PURCHASE)
         when = self._tree(raw.get("when", {}), "when", vocabulary.VOCABULARIES[self.event])
         effects = self._effects(raw.get("effects"))
         return Definition(
@@ -187,8 +187,8 @@ class _Reader:
         if not isinstance(kind, str) or kind not in kinds:
             self.problems[f"{place}.type"] = _("choose one of %(choices)s") % {"choices": ", ".join(kinds)}
             return None
-        if self.event == INTERACTION and kind in {"per_amount", "per_line", "ladder"}:
-            self.problems[f"{place}.type"] = _("an interaction has no amount and no lines")
+        if self.event != PURCHASE and kind in {"per_amount", "per_line", "ladder"}:
+            self.problems[f"{place}.type"] = _("only a purchase has an amount and lines")
             return None
         before = len(self.problems)
         effect = kinds[kind](raw, place)

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from loyalty.rules import sentences
-from loyalty.rules.engine import MOST_POINTS, Reason, Refusal, TooManyPoints
+from loyalty.rules.results import MOST_POINTS, Reason, Refusal, TooManyPoints
 from members.conditions.facts import FactType
 from members.conditions.predicate import Failed, Several
 from members.conditions.sentences import clauses

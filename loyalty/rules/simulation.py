@@ -13,8 +13,8 @@ from loyalty import tiers
 from loyalty.models import CapUse, Entry, RuleVersion
 from loyalty.policies import settings_now
 from loyalty.rules import engine, versions
-from loyalty.rules.engine import CapKey, Reckoning, Terms, Used
 from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts
+from loyalty.rules.results import CapKey, Reckoning, Terms, Used
 from members.models import Member, Purchase
 
 

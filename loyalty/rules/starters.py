@@ -88,6 +88,14 @@ STARTERS: Final[tuple[Starter, ...]] = (
         _interaction("share", 100, caps=[{"per": "month", "of": "member", "points": 200}], qualifying="none"),
     ),
     Starter(
+        "survey",
+        _("20 points for answering a survey"),
+        _("Once a month for each member, whatever the score."),
+        {"event": "survey", "when": {}, "effects": [{"type": "fixed", "points": 20}]}
+        | COMMON
+        | {"caps": [{"per": "month", "of": "member", "points": 20}], "qualifying": "none"},
+    ),
+    Starter(
         "referral",
         _("200 points for bringing a friend, 300 for the friend"),
         _("The friend's member number stands in the property “referred”."),

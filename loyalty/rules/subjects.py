@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from loyalty.rules.events import INTERACTION, PURCHASE
+from loyalty.rules.events import EVENT_KINDS, INTERACTION, PURCHASE, SURVEY, EventKind
 from loyalty.rules.vocabulary import LINES, VOCABULARIES
 from members.conditions import scopes
 from members.conditions.facts import FactType, Vocabulary
@@ -22,19 +22,23 @@ LINE_SCOPE = "line"
 
 def vocabulary_of(definition: dict[str, Any]) -> Vocabulary:
     """The facts that a rule may ask for: those of its event."""
-    return VOCABULARIES[INTERACTION if definition.get("event") == INTERACTION else PURCHASE]
+    return VOCABULARIES[event_of(definition)]
+
+
+def event_of(definition: dict[str, Any]) -> EventKind:
+    """What a rule is about; purchases, where it does not say."""
+    return next((kind for kind in EVENT_KINDS if kind == definition.get("event")), PURCHASE)
 
 
 def said(definition: dict[str, Any]) -> str:
     """The whole subject of a rule, as it stands before the colon."""
     conditions = conditions_said(definition.get("when"), vocabulary_of(definition))
-    if definition.get("event") == INTERACTION:
-        if conditions:
-            return _("For each interaction where %(conditions)s") % {"conditions": conditions}
-        return _("For each interaction")
-    if conditions:
-        return _("For each purchase where %(conditions)s") % {"conditions": conditions}
-    return _("For each purchase")
+    every, some = {
+        PURCHASE: (_("For each purchase"), _("For each purchase where %(conditions)s")),
+        INTERACTION: (_("For each interaction"), _("For each interaction where %(conditions)s")),
+        SURVEY: (_("For each survey answer"), _("For each survey answer where %(conditions)s")),
+    }[event_of(definition)]
+    return some % {"conditions": conditions} if conditions else every
 
 
 def lines_said(tree: Any) -> str:
@@ -52,7 +56,7 @@ def conditions_said(tree: Any, vocabulary: Vocabulary) -> str:
 
 def choice_labels(key: str) -> dict[str, str]:
     """Values and words of a fact of an event that has choices."""
-    fact = VOCABULARIES[PURCHASE].find(key) or VOCABULARIES[INTERACTION].find(key)
+    fact = next(filter(None, (words.find(key) for words in VOCABULARIES.values())), None)
     return {value: str(words) for value, words in fact.choice_labels().items()} if fact else {}
 
 
@@ -83,6 +87,15 @@ def register() -> None:
             first_fact="interaction.kind",
             subject=pgettext_lazy("before all, any or none", "Interactions for which"),
             everything=gettext_lazy("No condition yet: this means every interaction."),
+        )
+    )
+    scopes.register(
+        Scope(
+            name=SURVEY,
+            vocabulary=VOCABULARIES[SURVEY],
+            first_fact="survey.score",
+            subject=pgettext_lazy("before all, any or none", "Survey answers for which"),
+            everything=gettext_lazy("No condition yet: this means every survey answer."),
         )
     )
     scopes.register(

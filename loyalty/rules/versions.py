@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from loyalty.models import EarningRule, RuleVersion
 from loyalty.rules import reading
-from loyalty.rules.engine import Terms
+from loyalty.rules.results import Terms
 from staff import audit
 from staff.models import User
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from loyalty.rules.events import INTERACTION, PURCHASE, BasketLine, Case, EventKind, Need
+from loyalty.rules.events import EVENT_KINDS, PURCHASE, BasketLine, Case, EventKind, Need
 from members.conditions.facts import Choice, Fact, FactType, Parameter, Text, Vocabulary
 from members.conditions.predicate import Several
 from members.conditions.tree import Line
@@ -14,7 +14,7 @@ from members.conditions.tree import Line
 # Reads one thing of a case; the second argument is the fact's parameter.
 Read = Callable[[Case, Any], Any]
 
-VOCABULARIES: Final[dict[str, Vocabulary]] = {PURCHASE: Vocabulary(), INTERACTION: Vocabulary()}
+VOCABULARIES: Final[dict[str, Vocabulary]] = {kind: Vocabulary() for kind in EVENT_KINDS}
 LINES: Final = Vocabulary()
 _reads: dict[str, tuple[Read, Need]] = {}
 _reads_of_line: dict[str, Callable[[BasketLine], Any]] = {}

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_safe
 from loyalty import words
 from loyalty.models import Entry, RuleVersion, Tier
 from loyalty.rules import reasons, simulation
-from loyalty.rules.engine import Award, Reckoning
 from loyalty.rules.events import PURCHASE, BasketLine, Event
+from loyalty.rules.results import Award, Reckoning
 from members import lookup
 from members.conditions.facts import choices_kept
 from members.models import Member, Purchase

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from loyalty import rules
 from loyalty.models import EarningRule, Entry, RuleVersion
 from loyalty.rules import differences, review, sentences
-from loyalty.rules.events import INTERACTION, PURCHASE
+from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY
 from loyalty.views import rule_steps
 from members.conditions.facts import choices_kept
 from staff.permissions import Permission, requires
@@ -56,7 +56,12 @@ def rule_list(request: DeskRequest) -> HttpResponse:
         "any_active": any(version.state == State.ACTIVE for version in everything),
         "waiting": sum(version.state == State.IN_REVIEW for version in everything),
         "states": [("", _("Every state")), *State.choices],
-        "events": [("", _("Everything")), (PURCHASE, _("Purchases")), (INTERACTION, _("Other things members do"))],
+        "events": [
+            ("", _("Everything")),
+            (PURCHASE, _("Purchases")),
+            (SURVEY, _("Survey answers")),
+            (INTERACTION, _("Other things members do")),
+        ],
         "is_filtered": any(request.GET.get(name) for name in ("q", "state", "event")),
         "may_edit": request.user.may(Permission.PROGRAMME_EDIT),
         "may_approve": request.user.may(Permission.APPROVALS_DECIDE),

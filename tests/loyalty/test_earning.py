@@ -12,16 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from loyalty import programme, rules, verify
+from loyalty import programme, rules, verify, words
 from loyalty.intake import InteractionDiffers, record_interaction, record_purchase
 from loyalty.intake.lines import LineInput
 from loyalty.intake.purchase_kind import PurchaseKind
 from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, RuleVersion
 from members.importing import runs
-from members.models import ImportRun, Interaction, Member
+from members.models import ImportRun, Interaction, Member, SurveyResponse
 from tests.factories import make_member
 from tests.loyalty.concurrency import at_once
 from tests.members.imports import bring_in, written
+from tests.over_http import Till
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 SINCE_EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -367,3 +368,73 @@ def test_verify_finds_a_cap_that_was_passed_behind_the_programs_back() -> None:
     assert check.offending() == []
     CapUse.objects.filter(pk=use.pk).update(points=101)
     assert [row["points"] for row in check.offending()] == [101]
+
+
+def rewards_for_answers() -> None:
+    programme.ensure_defaults()
+    in_force(
+        "Survey",
+        {"type": "fixed", "points": 20},
+        event="survey",
+        when={
+            "all": [
+                {"fact": "survey.name", "op": "in", "value": ["nps"]},
+                {"fact": "survey.score", "op": "gte", "value": 1},
+            ]
+        },
+        caps=[{"per": "month", "points": 30}],
+    )
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_a_survey_answered_earns_once_within_its_cap_and_says_why() -> None:
+    rewards_for_answers()
+    member = make_member()
+
+    def answer(key: str, **fields: Any) -> Any:
+        told = {"member": member.number, "external_id": key, "score": 9, "answered_at": NOW.isoformat()} | fields
+        return Till().post("survey-responses", told)
+
+    first, again = answer("a"), answer("a")
+    assert [(one.status_code, one.json()["points"]) for one in (first, again)] == [(201, 20), (200, 20)]
+    assert answer("a", score=3).status_code == 409
+    earned = [
+        answer(key, **fields).json()["points"]
+        for key, fields in {
+            "b": {"score": 0},
+            "c": {"survey": "delivery"},
+            "d": {"answered_at": None},
+            "e": {"member": None},
+            "f": {},
+            "g": {},
+        }.items()
+    ]
+    assert earned == [0, 0, 0, 0, 10, 0]
+    entry = Entry.objects.first()
+    assert entry is not None
+    assert (words.title(entry), words.details(entry)[0]) == ("Earned by a survey answer", "20 points → 20")
+    prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_imported_answers_earn_and_their_undo_takes_it_back(tmp_path: Path) -> None:
+    rewards_for_answers()
+    member = make_member(external_id="p")
+    path = written(
+        tmp_path,
+        "id,person,score,time\n1,p,9,2026-05-01T01:00:00Z\n2,p,10,2026-05-02T01:00:00Z\n3,p,8,\n"
+        "4,,10,2026-05-03T01:00:00Z\n",
+    )
+    for _ in range(2):
+        run = bring_in("survey-responses", path)
+        assert run.report["notes"]["points_given"] == 30
+        assert Account.objects.get(member=member).balance == 30
+        prove()
+        assert (runs.preview_undo(run)).removes[1][1] == 30
+        runs.undo(run, user=None)
+        assert not SurveyResponse.objects.exists()
+        assert not Entry.objects.standing().exists()
+        assert not CapUse.objects.exclude(points=0).exists()
+        prove()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loyalty import rules
 from loyalty.rules import BasketLine, Event, Facts, Reason, Terms, Used, cap_keys, reckon
-from loyalty.rules.engine import CapKey
+from loyalty.rules.results import CapKey
 from members.conditions.sentences import phrase
 from members.conditions.tree import Line
 

@@ -9,6 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from loyalty.api.refusals import refusing
+from loyalty.intake import record_answer
 from members import answers
 from members.api.naming import MemberName, member_of
 from members.models import SurveyResponse
@@ -32,18 +34,19 @@ class AnswerInput(Input):
 
 
 class AnswerRow(serializers.ModelSerializer[SurveyResponse]):
-    """An answer as it was taken in; ``is_new`` is false where it was there before."""
+    """An answer as it was taken in, and what the member earned by it; ``is_new`` is false where it was there before."""
 
     member = serializers.CharField(source="member.number", allow_null=True, default=None)
+    points = serializers.IntegerField()
     is_new = serializers.BooleanField()
 
     class Meta:
         model = SurveyResponse
-        fields = ("external_id", "member", "survey", "score", "answered_at", "is_new")
+        fields = ("external_id", "member", "survey", "score", "answered_at", "points", "is_new")
         read_only_fields = fields
 
 
-class AnswersView(ApiView):
+class SurveyResponsesView(ApiView):
     """Survey answers."""
 
     scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
@@ -62,14 +65,16 @@ def _record(given: dict[str, Any], key: str) -> Response:
     member = member_of(named, "member") if named is not None else None
     outside = given.pop("external_id", "")
     try:
-        answer, is_new = answers.record_answer(
-            key=outside or key, external_id=outside, member_id=member.pk if member else None, **given
-        )
+        with refusing(time="answered_at", key="external_id", worth="survey"):
+            recorded = record_answer(
+                key=outside or key, external_id=outside, member_id=member.pk if member else None, **given
+            )
     except answers.LiesInTheFuture as error:
         raise Problem(422, "future", _("This lies in the future."), "answered_at") from error
     except answers.AnswerDiffers as error:
         text = _("This id was taken in before with another answer.")
         raise Problem(409, "differs", text, "external_id") from error
+    answer = recorded.answer
     answer.member = member
-    answer.is_new = is_new  # type: ignore[attr-defined]
-    return Response(AnswerRow(answer).data, status=201 if is_new else 200)
+    answer.points, answer.is_new = recorded.points, recorded.is_new  # type: ignore[attr-defined]
+    return Response(AnswerRow(answer).data, status=201 if recorded.is_new else 200)

@@ -1,0 +1,143 @@
+"""The import kinds ``interactions`` and ``survey-responses`` as this room brings them.
+
+What members did and answered earns in the transaction that writes it.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from psycopg import sql
+
+from loyalty import ledger, rules, tiers
+from loyalty.intake.earning import earn_for_done
+from loyalty.intake.interactions import members_named, naming
+from loyalty.intake.purchase_kind import refusal_of
+from loyalty.ledger.bulk import lock_accounts
+from loyalty.policies import settings_now
+from loyalty.rules import caps
+from loyalty.rules.events import INTERACTION, SURVEY, EventKind
+from members.importing.interactions import InteractionKind
+from members.importing.kinds import Counts, ImportKind, Text, UndoPreview
+from members.importing.runs import Refused
+from members.importing.survey_responses import SurveyResponseKind
+from members.models import ImportRun
+
+
+class _EarningKind(ImportKind):
+    """What members do, and what it earns by the rules in force when they did it.
+
+    ``event`` is what the rules call it; ``table`` and ``time`` are where it is written. It stands before the kind that
+    writes, whose methods ``super()`` means.
+    """
+
+    event: ClassVar[EventKind]
+    table: ClassVar[str]
+    time: ClassVar[str]
+    leaves = ("loyalty.CapUse",)
+
+    def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
+        """Write what was done, then what it earns."""
+        added = super().apply(cursor, run_id).added  # type: ignore[safe-super]
+        self._select_done(cursor, run_id)
+        cursor.execute("SELECT min(at), max(at) FROM loyalty_done")
+        first, last = cursor.fetchone()
+        terms = rules.Period(first, last).terms if first else []
+        if not any(one.definition.event == self.event for one in terms):
+            return Counts(added=added)
+        named = _named(cursor, naming(terms)) if self.event == INTERACTION else {}
+        lock_accounts(
+            cursor,
+            sql.SQL("SELECT member_id FROM loyalty_done UNION SELECT unnest({}::bigint[])").format(
+                sql.Literal(list(named.values()))
+            ),
+        )
+        try:
+            return Counts(added=added, notes=earn_for_done(cursor, self.event, now=timezone.now(), named=named))
+        except rules.TooManyPoints as error:
+            raise refusal_of(cursor, error, self.table) from error
+
+    def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
+        """What goes, the points that go with it, and whether members have spent them."""
+        removes = list(super().preview_undo(cursor, run_id).removes)  # type: ignore[safe-super]
+        obstacles: list[tuple[Text, int]] = []
+        self._select_done(cursor, run_id)
+        self._select_batch(cursor)
+        batch = ledger.preview_batch(cursor, "loyalty_batch")
+        if batch.points:
+            removes.append((_("points are taken back"), batch.points))
+        if batch.spent_members:
+            obstacles.append((_("members have spent points of this import"), batch.spent_members))
+        return UndoPreview(removes=removes, obstacles=obstacles)
+
+    def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
+        """Reverse what was earned, and remove what was done."""
+        self._select_done(cursor, run_id)
+        self._select_batch(cursor)
+        file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
+        explanation = {"reason": "import_undone", "run": run_id, "file": file_name}
+        policy = settings_now().clawback_policy
+        try:
+            entries = ledger.undo_batch(cursor, "loyalty_batch", explanation=explanation, policy=policy)
+        except ledger.AlreadySpent as refusal:
+            raise Refused(
+                gettext("%(count)d members have spent points of this import. Nothing was taken back.")
+                % {"count": refusal.members}
+            ) from refusal
+        caps.give_back(cursor, "loyalty_batch")
+        cursor.execute("SELECT DISTINCT member_id FROM loyalty_entry JOIN loyalty_batch ON entry_id = id")
+        members = [row[0] for row in cursor.fetchall()]
+        removed = dict(super().undo(cursor, run_id))  # type: ignore[safe-super]
+        if members:
+            tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
+        return removed | {"entries": entries}
+
+    def _select_done(self, cursor: CursorWrapper, run_id: int) -> None:
+        """Make ``loyalty_done``, what the run wrote of known members at known times."""
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_done")
+        statement = sql.SQL(
+            "CREATE TEMPORARY TABLE loyalty_done ON COMMIT DROP AS SELECT id, member_id, {time} AS at, properties"
+            " FROM {table} WHERE import_run_id = %s AND member_id IS NOT NULL AND {time} IS NOT NULL"
+        ).format(time=sql.Identifier(self.time), table=sql.Identifier(self.table))
+        cursor.execute(statement.as_string(), [run_id])
+        cursor.execute("ANALYZE loyalty_done")
+
+    def _select_batch(self, cursor: CursorWrapper) -> None:
+        """Make ``loyalty_batch``, the entries that it earned: their keys begin with the event's."""
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_batch")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE loyalty_batch ON COMMIT DROP AS SELECT entry.id AS entry_id"
+            " FROM loyalty_done done CROSS JOIN loyalty_earningrule rule"
+            " CROSS JOIN unnest(ARRAY['', ':also']) AS part"
+            " JOIN loyalty_entry entry ON entry.idempotency_key"
+            " = %s || ':' || done.id || ':rule:' || rule.id || part",
+            [self.event],
+        )
+        cursor.execute("ANALYZE loyalty_batch")
+
+
+class EarningInteractionKind(_EarningKind, InteractionKind):
+    """Interactions."""
+
+    event, table, time = INTERACTION, "members_interaction", "occurred_at"
+
+
+class EarningSurveyResponseKind(_EarningKind, SurveyResponseKind):
+    """Survey answers. Anonymous ones earn nothing, and neither do those of an unknown day."""
+
+    event, table, time = SURVEY, "members_surveyresponse", "answered_at"
+
+
+def _named(cursor: CursorWrapper, properties: set[str]) -> dict[str, int]:
+    """The members whom the interactions name."""
+    if not properties:
+        return {}
+    cursor.execute(
+        "SELECT DISTINCT properties->>name FROM loyalty_done, unnest(%s::text[]) AS name"
+        " WHERE properties->>name IS NOT NULL",
+        [sorted(properties)],
+    )
+    return members_named(cursor, [row[0] for row in cursor.fetchall()])
