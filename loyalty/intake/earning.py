@@ -101,7 +101,7 @@ def stage_for_bought(cursor: CursorWrapper, *, now: datetime) -> None:
 
 
 def earn_for_done(cursor: CursorWrapper, kind: EventKind, *, now: datetime, named: Mapping[str, int]) -> dict[str, int]:
-    """The same as :func:`earn_for_bought` for the interactions or survey answers of the temporary table ``loyalty_done``.
+    """What the interactions or survey answers of the temporary table ``loyalty_done`` earn, as :func:`earn_for_bought`.
 
     It has ``id``, ``member_id`` and ``at``; the accounts of its members and of all who are ``named`` are locked.
     """
