@@ -56,8 +56,10 @@ def caller_of(request: Request) -> str:
     return f"user:{request.user.pk}"
 
 
-def once(request: Request, act: Callable[[], Response]) -> HttpResponse:
+def once(request: Request, act: Callable[[], Response], *, shown: Callable[[Any], Any] | None = None) -> HttpResponse:
     """Do it, or say again what came of it the first time.
+
+    ``shown`` takes out of an answer that is said again what the caller may not know any more.
 
     ``act`` runs in a transaction. What it raises undoes all, the key included; only an answer that it
     returns is kept. Raises a :class:`~staff.problems.Problem`: 422 where the key came with other input
@@ -66,7 +68,7 @@ def once(request: Request, act: Callable[[], Response]) -> HttpResponse:
     key, caller, digest = key_of(request), caller_of(request), input_hash(request)
     with transaction.atomic():
         if not _claim(caller, key, digest):
-            return _said_before(IdempotentRequest.objects.get(caller=caller, key=key), digest)
+            return _said_before(IdempotentRequest.objects.get(caller=caller, key=key), digest, shown)
         answer = act()
         body = JSONRenderer().render(answer.data).decode()
         headers = {name: value for name, value in answer.items() if name != "Content-Type"}
@@ -114,10 +116,11 @@ def _claim(caller: str, key: str, digest: bytes) -> bool:
     return claimed
 
 
-def _said_before(first: IdempotentRequest, digest: bytes) -> HttpResponse:
+def _said_before(first: IdempotentRequest, digest: bytes, shown: Callable[[Any], Any] | None) -> HttpResponse:
     if bytes(first.input_hash) != digest:
         raise Problem(422, "idempotency-key-reused", _("This key came with another request before."))
-    return _response(first.status, first.body, first.headers | {REPLAY_HEADER: "true"})
+    body = first.body if shown is None else JSONRenderer().render(shown(json.loads(first.body))).decode()
+    return _response(first.status, body, first.headers | {REPLAY_HEADER: "true"})
 
 
 def _response(status: int, body: str, headers: Mapping[str, Any]) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Members for machines: find, read, enrol, change."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -135,6 +136,11 @@ class MembersView(ApiView):
     def get(self, request: Request) -> Response:
         """List members, the newest first, or find those with exactly this number, id, e-mail address or phone."""
         asked = told(MemberQuery, request.query_params)
+        for field in ("email", "phone"):
+            # Whose an address is says as much as which address somebody has.
+            if field in asked and not may(request, Scope.MEMBERS_CONTACTS):
+                text = _("Finding members by this needs the scope %(scope)s.") % {"scope": Scope.MEMBERS_CONTACTS.value}
+                raise Problem(403, "missing-scope", text, field)
         return Pages(request, asked).of(_matching(asked), lambda rows: _written(request, rows))
 
     @extend_schema(operation_id="create_member", request=MemberEnrolment, responses={201: MemberAnswer})
@@ -148,7 +154,7 @@ class MembersView(ApiView):
             address = reverse("api:member", kwargs={"number": member.number}, request=request)
             return Response(_written(request, [member])[0], status=201, headers={"Location": address})
 
-        return once(request, enrol)
+        return once(request, enrol, shown=partial(_still_told, request))
 
 
 class MemberView(ApiView):
@@ -186,6 +192,13 @@ def _matching(asked: dict[str, Any]) -> QuerySet[Member]:
 def _written(request: Request, members: Sequence[Member]) -> list[Any]:
     row = PersonalRow if may(request, Scope.MEMBERS_CONTACTS) else MemberRow
     return list(row(members, many=True).data)
+
+
+def _still_told(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+    """Of an answer that is said again, what the caller may know now: their key may have lost a scope meanwhile."""
+    if may(request, Scope.MEMBERS_CONTACTS):
+        return answer
+    return {name: answer[name] for name in MemberRow.Meta.fields}
 
 
 def _stored(given: dict[str, Any]) -> dict[str, Any]:
