@@ -14,6 +14,7 @@ from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.intake import RecordedRefund, RefundLineInput, record_refund, refunds
 from loyalty.ledger.bulk import lock_members
+from members.api.naming import label_of
 from members.models import Purchase, Refund
 from staff.api import ApiView
 from staff.api_input import CURRENCY, NAME, Amount, Digits, Input, Items, Moment, Text, Whole, told
@@ -96,7 +97,7 @@ class RefundsView(ApiView):
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
 
         def record() -> Response:
-            done = _record(given, own_key)
+            done = _record(given, own_key, label_of(request))
             return Response(_written(done), status=201 if done.is_new else 200)
 
         return once(request, record)
@@ -112,10 +113,10 @@ class RefundBatchView(ApiView):
         """Take in up to 1,000 refunds; those that are refused leave the others alone."""
         given = told(RefundBatch, request.data)["refunds"]
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
-        return once(request, lambda: _record_all(given, own_key))
+        return once(request, lambda: _record_all(given, own_key, label_of(request)))
 
 
-def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
+def _record_all(given: Sequence[Mapping[str, Any]], own_key: str, label: str) -> Response:
     keys = {item["purchase"] for item in given}
     with connection.cursor() as cursor:
         lock_members(cursor, refunds.touched_by(Purchase.objects.filter(key__in=keys)))
@@ -123,13 +124,13 @@ def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     refunds.hold(sorted(keys))
 
     def record(index: int, item: Mapping[str, Any]) -> tuple[Any, bool]:
-        done = _record(item, f"{own_key}:{index}")
+        done = _record(item, f"{own_key}:{index}", label)
         return _written(done), done.is_new
 
     return batches.each(given, record)
 
 
-def _record(item: Mapping[str, Any], own_key: str) -> RecordedRefund:
+def _record(item: Mapping[str, Any], own_key: str, label: str) -> RecordedRefund:
     outside = item.get("external_id", "")
     with refusing(time="refunded_at", key="external_id"):
         return record_refund(
@@ -141,6 +142,7 @@ def _record(item: Mapping[str, Any], own_key: str) -> RecordedRefund:
             currency=item.get("currency", ""),
             lines=[RefundLineInput(**line) for line in item["lines"]],
             reason=item["reason"],
+            label=label,
         )
 
 

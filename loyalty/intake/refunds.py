@@ -31,6 +31,7 @@ from loyalty.ledger import posting
 from loyalty.models import Entry, Redemption
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine, Refund, RefundLine
+from staff import audit
 from staff.models import User
 
 State = Refund.State
@@ -76,12 +77,14 @@ def record_refund(
     external_id: str = "",
     reason: str = "",
     user: User | None = None,
+    label: str = "",
 ) -> RecordedRefund:
     """Give back all that is left of a purchase, an ``amount`` of it (in its currency), or what ``lines`` say.
 
     ``refunded_at`` is now where it is left out. A refund of a purchase that has not come is kept and applied in the
     transaction in which it comes. The same key with the same content returns what was done first; otherwise it raises
-    :class:`RefundDiffers`. What cannot be given back raises :class:`RefundRefused`, and nothing is written.
+    :class:`RefundDiffers`. What cannot be given back raises :class:`RefundRefused`, and nothing is written. ``label``
+    says in the audit which machine it was.
     """
     if refunded_at and refunded_at > latest_moment():
         raise RefundRefused("refunded_at", "future")
@@ -104,11 +107,21 @@ def record_refund(
         if known != (purchase_key, request, refunded_at or refund.refunded_at, reason):
             raise RefundDiffers(key)
         return RecordedRefund(refund=refund, entries=entries_of(refund), is_new=False)
-    if purchase is None:
-        return RecordedRefund(refund=refund, entries=[], is_new=True)
-    entries = apply(refund, purchase)
-    look_at_tiers([purchase.member_id])
-    return RecordedRefund(refund=refund, entries=entries, is_new=True)
+    entries = []
+    if purchase is not None:
+        entries = apply(refund, purchase)
+        look_at_tiers([purchase.member_id])
+    done = RecordedRefund(refund=refund, entries=entries, is_new=True)
+    audit.record(user, "refund.record", refund, detail=_detail(done), label=label)
+    return done
+
+
+def _detail(done: RecordedRefund) -> dict[str, Any]:
+    """What the audit says of a refund; one that waits has no amount yet."""
+    refund = done.refund
+    if refund.amount is None:
+        return {"purchase": refund.purchase_key, "state": refund.state}
+    return {"purchase": refund.purchase_key, "amount": f"{refund.amount:.2f}", "points": -done.points_taken}
 
 
 def preview_refund(

@@ -17,7 +17,7 @@ from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview
 from loyalty.models import Account
 from loyalty.views import dialogs
 from members.models import Member, Purchase, Refund
-from staff import audit, figures
+from staff import figures
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -103,14 +103,11 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
     except RefundDiffers:
         form.add_error(None, _("This was refunded already. Look at the timeline."))
         return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
-    return _done(request, done)
+    return _done(done)
 
 
-def _done(request: DeskRequest, done: RecordedRefund) -> HttpResponse:
+def _done(done: RecordedRefund) -> HttpResponse:
     amount = done.refund.amount or 0
-    if done.is_new:
-        detail = {"purchase": done.refund.purchase_id, "amount": f"{amount:.2f}", "points": -done.points_taken}
-        audit.record(request.user, "refund.record", done.refund, detail=detail)
     text = _("%(amount)s refunded, %(points)s points taken back.") % {
         "amount": figures.money(amount, done.refund.currency),
         "points": figures.number(done.points_taken),

@@ -251,7 +251,8 @@ def _write_outcome(run: ImportRun, findings: Findings) -> None:
         run.created_by,
         "import.refused" if findings.refusal else "import.done",
         run,
-        detail={"added": columns["rows_added"], "updated": columns["rows_updated"], "refused": findings.refused},
+        detail={"added": columns["rows_added"], "updated": columns["rows_updated"], "refused": findings.refused}
+        | findings.notes,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from loyalty import programme
 from loyalty.models import Account
 from members.models import Interaction, Member, Refund
+from staff.models import AuditEntry
 from tests.factories import make_member
 from tests.over_http import Till
 
@@ -49,6 +50,8 @@ def test_a_refund_takes_its_share_of_the_points_and_sent_twice_counts_once() -> 
     )
     assert balance(member) == 70
     assert till.get("purchases/R-1").json()["points"] == 70
+    told = AuditEntry.objects.get(action="refund.record")
+    assert (told.actor_label.split(" ")[0], told.detail["points"]) == ("Till", -30)
 
 
 def test_a_refund_may_come_before_its_purchase() -> None:
