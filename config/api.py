@@ -57,10 +57,14 @@ urlpatterns = [
     re_path(r"^members/(?P<number>[^/]+)/points/lots/?$", loyalty.LotsView.as_view(), name="lots"),
     re_path(r"^members/(?P<number>[^/]+)/points/entries/?$", loyalty.EntriesView.as_view(), name="entries"),
     re_path(r"^members/(?P<number>[^/]+)/points/adjustments/?$", loyalty.AdjustmentsView.as_view(), name="adjustments"),
+    re_path(r"^members/(?P<number>[^/]+)/points/transfers/?$", loyalty.TransfersView.as_view(), name="transfers"),
     re_path(r"^refunds/?$", loyalty.RefundsView.as_view(), name="refunds"),
     re_path(r"^refunds/batch/?$", loyalty.RefundBatchView.as_view(), name="refund-batch"),
     re_path(r"^interactions/?$", loyalty.InteractionsView.as_view(), name="interactions"),
     re_path(r"^interactions/batch/?$", loyalty.InteractionBatchView.as_view(), name="interaction-batch"),
+    re_path(
+        r"^interactions/(?P<key>.+?)/release/?$", loyalty.InteractionReleaseView.as_view(), name="interaction-release"
+    ),
     re_path(r"^quotes/?$", loyalty.QuotesView.as_view(), name="quotes"),
     re_path(r"^rewards/?$", loyalty.RewardsView.as_view(), name="rewards"),
     re_path(r"^redemptions/?$", loyalty.RedemptionsView.as_view(), name="redemptions"),

@@ -93,6 +93,7 @@ def register() -> None:
             "points.undo-batch": _("took a whole batch of points back"),
             "points.adjust": _("gave or took points"),
             "points.reverse": _("took an entry back"),
+            "points.release": _("released held points"),
             "programme.start": _("started the programme"),
             "redemption.reserve": _("reserved a reward"),
             "redemption.confirmed": _("confirmed a redemption"),

@@ -1,6 +1,6 @@
 """The catalogue, and redeeming from it: reserved, then confirmed and fulfilled, or cancelled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from loyalty import ledger, pools
 from loyalty.ledger import KeyReused, posting
-from loyalty.models import Entry, Redemption, Reward
+from loyalty.models import Entry, Lot, Redemption, Reward
 from loyalty.policies import settings_now
 from members.models import Member, Purchase
 from staff import audit
@@ -38,6 +38,14 @@ class OutOfStock(RedemptionError):
     """Nothing is left of the reward."""
 
 
+class LotRefused(RedemptionError):
+    """A chosen lot cannot pay: ``reason`` is ``not_theirs`` or ``not_usable`` (pending, held, expired, spent)."""
+
+    def __init__(self, lot_id: int, reason: str) -> None:
+        self.lot_id, self.reason = lot_id, reason
+        super().__init__(f"lot {lot_id} cannot pay: {reason}")
+
+
 class NotTheirs(RedemptionError):
     """A redemption cannot have paid for a purchase: another member's, cancelled, handed over, or paying for another."""
 
@@ -55,19 +63,28 @@ class WrongState(RedemptionError):
 
 
 @transaction.atomic
-def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price: int | None = None) -> Redemption:
+def redeem(
+    *,
+    member_id: int,
+    reward_id: int,
+    key: str,
+    user: User | None,
+    price: int | None = None,
+    lots: Sequence[int] = (),
+) -> Redemption:
     """Reserve a reward: its points and one of its stock are taken together.
 
-    In a household all its members pay, each with an entry of their own (``loyalty.pools``).
+    In a household all its members pay, each with an entry of their own (``loyalty.pools``). With ``lots``, ids of
+    lots of the member's own, these alone pay, in this order; what cannot pay raises :class:`LotRefused`.
     ``price`` is what the person was shown; a reward that costs anything else by now is refused.
 
-    The same key for the same member and reward returns the first redemption. Raises
+    The same key for the same member, reward and lots returns the first redemption. Raises
     :class:`~loyalty.ledger.InsufficientPoints`, :class:`~loyalty.ledger.KeyReused`,
     :class:`NotOffered`, :class:`NotEligible`, :class:`PriceChanged` and :class:`OutOfStock`.
     """
     payers = pools.lock(member_id)
     if before := Redemption.objects.filter(idempotency_key=key).first():
-        return _same(before, member_id, reward_id)
+        return _same(before, member_id, reward_id, lots)
     reward = Reward.objects.get(pk=reward_id)
     if not reward.active:
         raise NotOffered
@@ -76,9 +93,9 @@ def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price
     if price is not None and price != reward.points:
         raise PriceChanged
     now = timezone.now()
-    needed, available = reward.points, pools.available(payers, now)
-    if available < needed:
-        raise ledger.InsufficientPoints(available=available, needed=needed)
+    available = _worth(lots, member_id, now) if lots else pools.available(payers, now)
+    if available < reward.points:
+        raise ledger.InsufficientPoints(available=available, needed=reward.points)
     redemption, made = Redemption.objects.get_or_create(
         idempotency_key=key,
         defaults={
@@ -91,16 +108,19 @@ def redeem(*, member_id: int, reward_id: int, key: str, user: User | None, price
         },
     )
     if not made:  # taken meanwhile by a request for another member, whose account is another lock
-        return _same(redemption, member_id, reward_id)
-    for payer, share in pools.shares(payers, reward.points, now).items():
+        return _same(redemption, member_id, reward_id, lots)
+    shares = {member_id: reward.points} if lots else pools.shares(payers, reward.points, now)
+    chosen = {"chosen_lots": list(dict.fromkeys(lots))} if lots else {}
+    for payer, share in shares.items():
         is_buyer = payer == member_id
         ledger.spend(
             member_id=payer,
             points=share,
             key=f"redeem:{redemption.pk}" if is_buyer else f"redeem:{redemption.pk}:{payer}",
             occurred_at=now,
-            explanation=_explanation(redemption) | ({} if is_buyer else {"for": redemption.member.number}),
+            explanation=_explanation(redemption) | chosen | ({} if is_buyer else {"for": redemption.member.number}),
             redemption=redemption,
+            lots=lots or None,
         )
     ledger.prolong([member_id], now)
     # Last, because the reward's row is the one that everybody waits for.
@@ -180,8 +200,21 @@ def _give_back(entry: Entry, redemption: Redemption, now: datetime) -> None:
         )
 
 
-def _same(redemption: Redemption, member_id: int, reward_id: int) -> Redemption:
-    if (redemption.member_id, redemption.reward_id) != (member_id, reward_id):
+def _worth(lots: Sequence[int], member_id: int, now: datetime) -> int:
+    """What these lots can pay together. Raises :class:`LotRefused`."""
+    theirs = set(Lot.objects.filter(pk__in=lots, member_id=member_id).values_list("pk", flat=True))
+    usable = {lot.pk: lot.remaining for lot in posting.usable_lots(member_id, now).filter(pk__in=lots)}
+    for pk in lots:
+        if pk not in usable:
+            raise LotRefused(pk, "not_usable" if pk in theirs else "not_theirs")
+    return sum(usable.values())
+
+
+def _same(redemption: Redemption, member_id: int, reward_id: int, lots: Sequence[int]) -> Redemption:
+    paid = redemption.entries.filter(idempotency_key=f"redeem:{redemption.pk}").first()
+    chosen = paid.explanation.get("chosen_lots", []) if paid else []
+    known = (redemption.member_id, redemption.reward_id, chosen)
+    if known != (member_id, reward_id, list(dict.fromkeys(lots))):
         raise KeyReused(redemption.idempotency_key)
     return redemption
 

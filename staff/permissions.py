@@ -115,6 +115,7 @@ class Scope(models.TextChoices):
     INTERACTIONS_WRITE = "interactions.write", _("record interactions and survey answers")
     POINTS_READ = "points.read", _("read points and why they are there")
     POINTS_ADJUST = "points.adjust", _("give and take points")
+    POINTS_TRANSFER = "points.transfer", _("move points from one member to another")
     TIERS_READ = "tiers.read", _("read tiers and who stands in them")
     QUOTES_READ = "quotes.read", _("ask what a basket would earn")
     REWARDS_READ = "rewards.read", _("read rewards and redemptions")
@@ -133,6 +134,7 @@ SCOPE_PERMISSIONS: dict[str, Permission] = {
     Scope.INTERACTIONS_WRITE: P.MEMBERS_IMPORT,
     Scope.POINTS_READ: P.MEMBERS_VIEW,
     Scope.POINTS_ADJUST: P.POINTS_ADJUST,
+    Scope.POINTS_TRANSFER: P.POINTS_TRANSFER,
     Scope.TIERS_READ: P.MEMBERS_VIEW,
     Scope.QUOTES_READ: P.MEMBERS_VIEW,
     Scope.REWARDS_READ: P.MEMBERS_VIEW,

@@ -1,7 +1,7 @@
 """The REST API of what the programme promises."""
 
 from loyalty.api.adjustments import AdjustmentsView
-from loyalty.api.interactions import InteractionBatchView, InteractionsView
+from loyalty.api.interactions import InteractionBatchView, InteractionReleaseView, InteractionsView
 from loyalty.api.points import BalanceView, EntriesView, LotsView
 from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView, ReleaseView
 from loyalty.api.quotes import QuotesView
@@ -9,6 +9,7 @@ from loyalty.api.refunds import RefundBatchView, RefundsView
 from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
 from loyalty.api.survey_responses import SurveyResponsesView
 from loyalty.api.tiers import StandingView, TiersView
+from loyalty.api.transfers import TransfersView
 
 __all__ = [
     "AdjustmentsView",
@@ -17,6 +18,7 @@ __all__ = [
     "ConfirmView",
     "EntriesView",
     "InteractionBatchView",
+    "InteractionReleaseView",
     "InteractionsView",
     "LotsView",
     "PurchaseBatchView",
@@ -32,4 +34,5 @@ __all__ = [
     "StandingView",
     "SurveyResponsesView",
     "TiersView",
+    "TransfersView",
 ]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.db import connection
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,14 +13,17 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.intake import RecordedInteraction, record_interaction
+from loyalty.api.releasing import ReleasedRow, released
+from loyalty.intake import RecordedInteraction, record_interaction, release_points
 from loyalty.intake.interactions import lock_for
 from members import references
-from members.api.naming import MemberName, member_of, unknown
+from members.api.naming import MemberName, label_of, member_of, unknown
+from members.models import Interaction
 from staff.api import ApiView
-from staff.api_input import NAME, Input, Items, Moment, Properties, Text, told
+from staff.api_input import NAME, Input, Items, Moment, Nothing, Properties, Text, told
 from staff.idempotency import caller_of, key_of, once
 from staff.permissions import Scope
+from staff.problems import Problem
 
 
 class InteractionInput(Input):
@@ -78,6 +82,18 @@ class InteractionsView(ApiView):
         return once(request, record)
 
 
+class InteractionReleaseView(ApiView):
+    """Releasing the points of an interaction that wait for an event."""
+
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
+
+    @extend_schema(operation_id="release_interaction_points", request=Nothing, responses={200: ReleasedRow})
+    def post(self, request: Request, key: str) -> HttpResponse:
+        """Let the held points of an interaction be used from now on: it was looked at, or the friend has bought."""
+        told(Nothing, request.data)
+        return once(request, lambda: released(release_points(_interaction(key), label=label_of(request))))
+
+
 class InteractionBatchView(ApiView):
     """Many interactions at once."""
 
@@ -93,6 +109,13 @@ class InteractionBatchView(ApiView):
         given = told(InteractionBatch, request.data)["interactions"]
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
         return once(request, lambda: _record_all(given, own_key))
+
+
+def _interaction(key: str) -> Interaction:
+    interaction = Interaction.objects.select_related("member").filter(key=key).first()
+    if interaction is None:
+        raise Problem(404, "unknown-interaction", _("There is no interaction %(key)s.") % {"key": key[:60]})
+    return interaction
 
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:

@@ -11,9 +11,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from loyalty import ledger, words
+from loyalty import ledger, pools, words
 from loyalty.models import Account, Entry, Lot, Tier
 from members.api.naming import member_of
+from members.models import Member
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
 from staff.api_input import Word, told
@@ -29,11 +30,18 @@ class Expiring(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
+class Pool(serializers.Serializer[Any]):
+    """What the active members of a household can spend together."""
+
+    members = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
 class Balance(serializers.Serializer[Any]):
     """A member's points at this moment.
 
     ``balance`` holds pending points too, of which none can be spent, and is less by the ``debt`` that the
-    next awards pay off.
+    next awards pay off. A redemption is paid from the ``pool`` where the member has a household, null without.
     """
 
     member = serializers.CharField()
@@ -42,6 +50,7 @@ class Balance(serializers.Serializer[Any]):
     available = serializers.IntegerField()
     pending = serializers.IntegerField()
     expires_next = Expiring(allow_null=True)
+    pool = Pool(allow_null=True)
     as_of = serializers.DateTimeField()
 
 
@@ -110,6 +119,7 @@ class BalanceView(ApiView):
             "available": ledger.available(member.pk, now),
             "pending": sum(lots.exclude(activates_at__lte=now).values_list("remaining", flat=True)),
             "expires_next": expiring,
+            "pool": _pool(member, now),
             "as_of": now,
         }
         return Response(Balance(told).data)
@@ -140,6 +150,13 @@ class EntriesView(ApiView):
         """List every movement of a member's points, the newest first, each with why it is there."""
         asked = told(PageQuery, request.query_params)
         return Pages(request, asked).of(Entry.objects.filter(member=member_of(number)), entries_told)
+
+
+def _pool(member: Member, now: datetime) -> dict[str, int] | None:
+    if member.household_id is None:
+        return None
+    payers = pools.payers(member.pk)
+    return {"members": len(payers), "available": pools.available(payers, now)}
 
 
 def _lots(now: datetime, lots: Sequence[Lot]) -> Sequence[Any]:

@@ -14,12 +14,13 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
+from loyalty.api.releasing import ReleasedRow, released
 from loyalty.intake import LineInput, record_purchase, record_purchases, release_points
 from loyalty.intake.batch import Outcome
 from loyalty.intake.lines import to_cents
 from loyalty.models import Entry
 from members import references
-from members.api.naming import MemberName, member_of, unknown
+from members.api.naming import MemberName, label_of, member_of, unknown
 from members.models import Purchase, PurchaseLine
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
@@ -95,12 +96,6 @@ class OnePurchase(PurchaseInput):
         default=list,
         help_text="Redemptions of the member that paid a part of it: a refund gives their points back.",
     )
-
-
-class Released(serializers.Serializer[dict[str, int]]):
-    """How many of a purchase's awards were held until now."""
-
-    released = serializers.IntegerField(min_value=0)
 
 
 class PurchaseBatch(Input):
@@ -236,11 +231,11 @@ class ReleaseView(ApiView):
 
     scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.PURCHASES_WRITE}
 
-    @extend_schema(operation_id="release_points", request=Nothing, responses={200: Released})
+    @extend_schema(operation_id="release_points", request=Nothing, responses={200: ReleasedRow})
     def post(self, request: Request, key: str) -> HttpResponse:
         """Let the held points of a purchase be used from now on: it was delivered, or cannot be returned any more."""
         told(Nothing, request.data)
-        return once(request, lambda: Response({"released": release_points(_purchase(key))}))
+        return once(request, lambda: released(release_points(_purchase(key), label=label_of(request))))
 
 
 def _purchase(key: str) -> Purchase:

@@ -17,7 +17,7 @@ from loyalty.models import Redemption, Reward
 from members.api.naming import MemberName, member_of
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
-from staff.api_input import LARGEST_ID, Input, Nothing, Whole, told
+from staff.api_input import LARGEST_ID, Input, Items, Nothing, Whole, told
 from staff.idempotency import caller_of, key_of, once
 from staff.models import User
 from staff.permissions import Scope
@@ -59,6 +59,13 @@ class RedemptionInput(Input):
     points = Whole(
         least=1, most=2**31 - 1, required=False, help_text="What the member was shown; any other price is refused."
     )
+    lots = Items(
+        child=Whole(least=1, most=LARGEST_ID),
+        most=100,
+        least=0,
+        default=list,
+        help_text="Lots of the member that pay, in this order. Without any, those that expire first.",
+    )
 
 
 class RewardsView(ApiView):
@@ -89,6 +96,7 @@ class RedemptionsView(ApiView):
                     member_id=member_of(given["member"], "member").pk,
                     reward_id=given["reward"],
                     price=given.get("points"),
+                    lots=given["lots"],
                     key=f"api:{caller_of(request)}:{key_of(request)}",
                     user=_user(request),
                 )
@@ -169,6 +177,13 @@ def _refusing(act: Callable[[], Redemption]) -> Redemption:
         raise Problem(422, "not-eligible", _("The member is blocked, or has left."), "member") from error
     except rewards.PriceChanged as error:
         raise Problem(409, "price-changed", _("The reward costs something else by now."), "points") from error
+    except rewards.LotRefused as error:
+        texts = {
+            "not_theirs": _("Lot %(id)d is not the member's."),
+            "not_usable": _("Lot %(id)d cannot be spent: it is pending, held, expired or spent."),
+        }
+        code = f"lot-{error.reason.replace('_', '-')}"
+        raise Problem(422, code, texts[error.reason] % {"id": error.lot_id}, "lots") from error
     except rewards.OutOfStock as error:
         raise Problem(409, "out-of-stock", _("Nothing is left of this reward."), "reward") from error
     except rewards.WrongState as error:

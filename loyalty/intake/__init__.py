@@ -6,7 +6,7 @@ from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction,
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
 from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
-from loyalty.intake.releasing import release_points
+from loyalty.intake.releasing import Released, held_lots, release_awards, release_points
 from loyalty.intake.returning import RefundLineInput, RefundRefused
 
 __all__ = [
@@ -22,12 +22,15 @@ __all__ = [
     "RefundDiffers",
     "RefundLineInput",
     "RefundRefused",
+    "Released",
     "WrongLines",
+    "held_lots",
     "preview_refund",
     "record_answer",
     "record_interaction",
     "record_purchase",
     "record_purchases",
     "record_refund",
+    "release_awards",
     "release_points",
 ]

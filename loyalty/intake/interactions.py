@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from loyalty import ledger, rules, tiers
@@ -122,8 +123,13 @@ def _recorded_before(interaction: Interaction, content: tuple[object, ...]) -> R
     )
     if known != content:
         raise InteractionDiffers(interaction.key)
-    entries = Entry.objects.filter(idempotency_key__startswith=f"interaction:{interaction.pk}:", kind=Entry.Kind.EARN)
-    return RecordedInteraction(interaction=interaction, entries=list(entries.order_by("pk")), is_new=False)
+    return RecordedInteraction(interaction=interaction, entries=list(awards_of(interaction)), is_new=False)
+
+
+def awards_of(interaction: Interaction) -> QuerySet[Entry]:
+    """What an interaction earned, also for a member whom it names."""
+    keys = f"interaction:{interaction.pk}:"
+    return Entry.objects.filter(idempotency_key__startswith=keys, kind=Entry.Kind.EARN).order_by("pk")
 
 
 _NAMED = """

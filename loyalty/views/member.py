@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import expiring, ledger, pools, rewards, tier_words, tiers, words
+from loyalty.ledger import posting
 from loyalty.models import Lot, Reward, Tier
 from loyalty.views import dialogs
 from members.models import Household, Member
@@ -22,6 +23,7 @@ from staff.requests import DeskRequest
 
 SOON = timedelta(days=60)
 MONTHS_SHOWN = 5
+LOTS_SHOWN = 50
 LONGEST_KEY = 128 - len("desk:")
 
 
@@ -81,8 +83,10 @@ def lots(request: DeskRequest, number: str) -> HttpResponse:
             starts[start] = starts.get(start, 0) + lot.remaining
     rows = [(month, sum(lot.remaining for lot in some), _soon(some[0], now)) for month, some in months.items()]
     later = sum(points for _month, points, _soon_ in rows[MONTHS_SHOWN:])
-    waiting = sorted(starts.items(), key=lambda start: start[0] or date.max)
+    waiting = sorted(starts.items(), key=lambda start: start[0] or date.min)
     context = {
+        "member": member,
+        "may_release": request.user.may(Permission.POINTS_ADJUST),
         "rows": rows[:MONTHS_SHOWN],
         "later": later,
         "waiting": waiting[:MONTHS_SHOWN],
@@ -148,6 +152,7 @@ def redeem(request: DeskRequest, number: str) -> HttpResponse:
             key=f"desk:{key}",
             user=request.user,
             price=_price_shown(request, chosen),
+            lots=[int(pk) for pk in request.POST.getlist("lot") if pk.isdecimal() and len(pk) < 19],
         )
         rewards.confirm(redemption, user=request.user)
     except Reward.DoesNotExist:
@@ -185,6 +190,7 @@ def _why(refusal: Exception) -> str:
         rewards.NotOffered: _("This reward is not offered any more."),
         rewards.PriceChanged: _("The price of this reward has just changed. Look at it again."),
         rewards.NotEligible: _("This member is blocked or has left."),
+        rewards.LotRefused: _("Points that were chosen cannot be spent any more. Choose again."),
     }
     return reasons.get(type(refusal), _("This was redeemed already. Look at the timeline."))
 
@@ -202,4 +208,12 @@ def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]
             why_not = _("%(points)s points short") % {"points": figures.number(reward.points - usable)}
         choices.append((reward, words.reward_name(reward), usable - reward.points, why_not))
     choices.sort(key=lambda choice: bool(choice[3]))
-    return {"member": member, "usable": usable, "choices": choices, "key": key, "is_pooled": len(payers) > 1}
+    own = posting.usable_lots(member.pk, timezone.now()).select_related("entry")[:LOTS_SHOWN]
+    return {
+        "member": member,
+        "usable": usable,
+        "choices": choices,
+        "key": key,
+        "is_pooled": len(payers) > 1,
+        "lots": [(lot, words.title(lot.entry), str(lot.pk) in request.POST.getlist("lot")) for lot in own],
+    }

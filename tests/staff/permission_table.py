@@ -28,7 +28,7 @@ from staff import api_keys
 from staff.models import Approval, Job
 from staff.permissions import Permission, Scope
 from tests.campaigns.campaigns import make_draft
-from tests.factories import make_member, make_purchase, make_user
+from tests.factories import make_interaction, make_member, make_purchase, make_user
 
 P = Permission
 
@@ -337,11 +337,13 @@ TABLE: dict[str, Row] = {
     "api:members": answers(Scope.MEMBERS_READ),
     "api:purchases": answers(Scope.PURCHASES_READ),
     "api:purchase-batch": answers(Scope.PURCHASES_WRITE, status=405),
+    "api:interaction-release": answers(Scope.INTERACTIONS_WRITE, lambda: {"key": make_interaction().key}, status=405),
     "api:purchase-release": answers(Scope.PURCHASES_WRITE, lambda: {"key": make_purchase().key}, status=405),
     "api:purchase": answers(Scope.PURCHASES_READ, lambda: {"key": make_purchase().key}),
     "api:points": answers(Scope.POINTS_READ, a_member),
     "api:lots": answers(Scope.POINTS_READ, a_member),
     "api:entries": answers(Scope.POINTS_READ, a_member),
+    "api:transfers": answers(Scope.POINTS_TRANSFER, a_member, status=405),
     "api:adjustments": answers(Scope.POINTS_ADJUST, a_member, status=405),
     "api:refunds": answers(Scope.REFUNDS_WRITE, status=405),
     "api:refund-batch": answers(Scope.REFUNDS_WRITE, status=405),
@@ -415,5 +417,6 @@ TABLE: dict[str, Row] = {
     "loyalty:member-purchases": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:refunds": opens(P.MEMBERS_VIEW),
     "loyalty:purchase-refund": Row(P.POINTS_ADJUST, a_purchase, data={"key": "k", "way": "rest", "step": "do"}),
+    "loyalty:member-release": Row(P.POINTS_ADJUST, a_member, data={"entry": "1"}),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
 }
