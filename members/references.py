@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Final
 
-from django.db.models import Q
-
 from members.models import Member
 
 # What begins so is the company's own id: ``ext:CRM-77a9``.
@@ -40,15 +38,6 @@ def ids_of(references: Iterable[str]) -> dict[str, int]:
         if names
         for value, pk in Member.objects.filter(**{f"{field}__in": list(names)}).values_list(field, "pk")
     }
-
-
-def ids_of_either(values: Iterable[str]) -> set[int]:
-    """The ids of all who have one of these as their number or as their outside id."""
-    known = list(values)
-    if not known:
-        return set()
-    found = Member.objects.filter(Q(number__in=known) | Q(external_id__in=known))
-    return set(found.values_list("pk", flat=True))
 
 
 def _field(reference: str) -> tuple[str, str]:

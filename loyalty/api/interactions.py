@@ -1,9 +1,9 @@
 """What members do besides buying, from apps and shops: one, or a thousand at once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from django.db import connection
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.api.releasing import ReleasedRow, released
-from loyalty.intake import RecordedInteraction, record_interaction, release_points
-from loyalty.intake.interactions import lock_for
+from loyalty.intake import record_interaction, record_interactions, release_points
+from loyalty.intake.interaction_batch import Outcome, points_of
 from members import references
 from members.api.naming import MemberName, label_of, member_of, unknown
 from members.models import Interaction
@@ -76,8 +76,11 @@ class InteractionsView(ApiView):
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
 
         def record() -> Response:
-            done = _record(given, own_key, member_of(given["member"], "member").pk)
-            return Response(_written(done, given["member"]), status=201 if done.is_new else 200)
+            told_of = _arguments(given, own_key, member_of(given["member"], "member").pk)
+            with _refusing():
+                done = record_interaction(**told_of)
+            row = _written(done.interaction, given["member"], done.points)
+            return Response(row, status=201 if done.is_new else 200)
 
         return once(request, record)
 
@@ -120,37 +123,48 @@ def _interaction(key: str) -> Interaction:
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str) -> Response:
     members = references.ids_of({item["member"] for item in given})
-    # A referral names a second member, who earns too.
-    named = {str(value) for item in given for value in item["properties"].values() if value}
-    with connection.cursor() as cursor:
-        lock_for(
-            cursor,
-            {*members.values(), *references.ids_of_either(named)},
-            [item["occurred_at"] for item in given],
-        )
-
-    def record(index: int, item: Mapping[str, Any]) -> tuple[Any, bool]:
-        if item["member"] not in members:
-            raise unknown(item["member"], "member")
-        done = _record(item, f"{own_key}:{index}", members[item["member"]])
-        return _written(done, item["member"]), done.is_new
-
-    return batches.each(given, record)
-
-
-def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> RecordedInteraction:
-    with refusing(time="occurred_at", key="external_id", worth="kind"):
-        return record_interaction(
-            member_id=member_id,
-            key=item.get("external_id") or own_key,
-            kind=item["kind"],
-            occurred_at=item["occurred_at"],
-            channel=item["channel"],
-            properties=item["properties"],
-        )
+    known = [item["member"] in members for item in given]
+    deeds = [
+        _arguments(item, f"{own_key}:{index}", members[item["member"]])
+        for index, item in enumerate(given)
+        if known[index]
+    ]
+    with refusing():
+        recorded = iter(record_interactions(deeds))
+    done = [
+        _told_of(next(recorded)) if is_known else unknown(item["member"], "member")
+        for item, is_known in zip(given, known, strict=True)
+    ]
+    points = points_of([one[0] for one in done if not isinstance(one, Problem)])
+    return batches.answer(
+        [
+            one if isinstance(one, Problem) else (_written(one[0], item["member"], points.get(one[0].pk, 0)), one[1])
+            for one, item in zip(done, given, strict=True)
+        ]
+    )
 
 
-def _written(done: RecordedInteraction, member: str) -> Any:
+def _told_of(outcome: Outcome) -> tuple[Interaction, bool] | Problem:
+    if isinstance(outcome, tuple):
+        return outcome
+    try:
+        with _refusing():
+            raise outcome
+    except Problem as refusal:
+        return refusal
+
+
+def _refusing() -> AbstractContextManager[None]:
+    return refusing(time="occurred_at", key="external_id", worth="kind")
+
+
+def _arguments(item: Mapping[str, Any], own_key: str, member_id: int) -> dict[str, Any]:
+    """The arguments of ``record_interaction``."""
+    told = {name: item[name] for name in ("kind", "occurred_at", "channel", "properties")}
+    return told | {"member_id": member_id, "key": item.get("external_id") or own_key}
+
+
+def _written(interaction: Interaction, member: str, points: int) -> Any:
     names = ("key", "kind", "occurred_at", "channel")
-    told = {name: getattr(done.interaction, name) for name in names}
-    return InteractionRow(told | {"member": member, "points": done.points}).data
+    told = {name: getattr(interaction, name) for name in names}
+    return InteractionRow(told | {"member": member, "points": points}).data

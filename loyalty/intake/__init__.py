@@ -2,6 +2,7 @@
 
 from loyalty.intake.answers import RecordedAnswer, record_answer
 from loyalty.intake.batch import record_purchases
+from loyalty.intake.interaction_batch import record_interactions
 from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
@@ -28,6 +29,7 @@ __all__ = [
     "preview_refund",
     "record_answer",
     "record_interaction",
+    "record_interactions",
     "record_purchase",
     "record_purchases",
     "record_refund",

@@ -1,9 +1,10 @@
 """Many purchases in one transaction, by sets as an import takes them in, and with a word on each."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
@@ -22,14 +23,39 @@ Drawn = tuple[Purchase, list[PurchaseLine]]
 Outcome = tuple[Purchase, bool] | LiesInTheFuture | RateMissing | WrongLines | PurchaseDiffers | TooManyPoints
 
 ATTEMPTS: Final = 3
+DEADLOCK: Final = "40P01"
+
+T = TypeVar("T")
 
 
-class _TooMuch(Exception):
-    """Purchases that would earn absurdly much, by key: the others are taken in without them."""
+class TooMuch(Exception):
+    """Some of a batch would earn absurdly much, by key: the others are taken in without them."""
 
     def __init__(self, refused: Mapping[str, TooManyPoints]) -> None:
         self.refused = refused
         super().__init__()
+
+
+def in_one_go(record: Callable[[Mapping[str, TooManyPoints]], list[T]]) -> list[T]:
+    """Record a batch in one transaction; ``record`` is told by key what was found to earn too much, and tried again.
+
+    It is also tried again where somebody wrote one of its keys for another member meanwhile: by now that can be
+    seen. Two that write the same keys in other orders may have waited for each other; the one that is let go on
+    then waits for the other.
+    """
+    refused: dict[str, TooManyPoints] = {}
+    attempt = 1
+    while True:
+        try:
+            with transaction.atomic():
+                return record(refused)
+        except TooMuch as more:
+            refused |= more.refused
+        except (IntegrityError, OperationalError) as error:
+            is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK
+            if attempt == ATTEMPTS or not (is_deadlock or isinstance(error, IntegrityError)):
+                raise
+            attempt += 1
 
 
 def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
@@ -39,19 +65,7 @@ def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     instead of being raised.
     Each earns by the tier that its member had just before it, reckoned from all purchases of the batch.
     """
-    refused: dict[str, TooManyPoints] = {}
-    attempt = 1
-    while True:
-        try:
-            with transaction.atomic():
-                return _record(sales, refused)
-        except _TooMuch as more:
-            refused |= more.refused
-        except IntegrityError:
-            # Somebody wrote one of these keys for another member meanwhile; by now it can be seen.
-            if attempt == ATTEMPTS:
-                raise
-            attempt += 1
+    return in_one_go(partial(_record, sales))
 
 
 def _record(sales: Sequence[Mapping[str, Any]], refused: Mapping[str, TooManyPoints]) -> list[Outcome]:
@@ -119,7 +133,7 @@ def _earn(cursor: CursorWrapper, new: Sequence[Purchase]) -> None:
         earn_for_bought(cursor, now=timezone.now())
     except TooManyPoints as error:
         keys = {purchase.pk: purchase.key for purchase in new}
-        raise _TooMuch({keys[pk]: TooManyPoints(error.rule) for pk in error.events}) from error
+        raise TooMuch({keys[pk]: TooManyPoints(error.rule) for pk in error.events}) from error
     by_key = {purchase.key: purchase for purchase in new}
     waiting = Refund.objects.filter(state=Refund.State.WAITING, purchase_key__in=by_key)
     refunded = [by_key[key] for key in sorted(set(waiting.values_list("purchase_key", flat=True)))]

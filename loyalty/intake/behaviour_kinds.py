@@ -3,7 +3,7 @@
 What members did and answered earns in the transaction that writes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from django.db.backends.utils import CursorWrapper
@@ -41,20 +41,19 @@ class _EarningKind(ImportKind):
 
     def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
         """Write what was done, then what it earns."""
-        added = super().apply(cursor, run_id).added  # type: ignore[safe-super]
-        self._select_done(cursor, run_id)
-        cursor.execute("SELECT min(at), max(at) FROM loyalty_done")
-        first, last = cursor.fetchone()
-        terms = rules.Period(first, last).terms if first else []
+        terms = self._terms(cursor)
         if not any(one.definition.event == self.event for one in terms):
-            return Counts(added=added)
+            return super().apply(cursor, run_id)  # type: ignore[safe-super]
         named = _named(cursor, naming(terms)) if self.event == INTERACTION else {}
+        # Before any key is written, as the API does: neither waits for a key while it keeps the other from an account.
         lock_accounts(
             cursor,
-            sql.SQL("SELECT member_id FROM loyalty_done UNION SELECT unnest({}::bigint[])").format(
-                sql.Literal(list(named.values()))
-            ),
+            sql.SQL(
+                "SELECT member_id FROM import_rows WHERE member_id IS NOT NULL UNION SELECT unnest({}::bigint[])"
+            ).format(sql.Literal(list(named.values()))),
         )
+        added = super().apply(cursor, run_id).added  # type: ignore[safe-super]
+        self._select_done(cursor, run_id)
         try:
             return Counts(added=added, notes=earn_for_done(cursor, self.event, now=timezone.now(), named=named))
         except rules.TooManyPoints as error:
@@ -94,6 +93,13 @@ class _EarningKind(ImportKind):
         if members:
             tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
         return removed | {"entries": entries}
+
+    def _terms(self, cursor: CursorWrapper) -> Sequence[rules.Terms]:
+        """The rules that were in force when it was done."""
+        statement = sql.SQL("SELECT min({time}), max({time}) FROM import_rows WHERE member_id IS NOT NULL")
+        cursor.execute(statement.format(time=sql.Identifier(self.time)).as_string())
+        first, last = cursor.fetchone()
+        return rules.Period(first, last).terms if first else []
 
     def _select_done(self, cursor: CursorWrapper, run_id: int) -> None:
         """Make ``loyalty_done``, what the run wrote of known members at known times."""
@@ -136,8 +142,7 @@ def _named(cursor: CursorWrapper, properties: set[str]) -> dict[str, int]:
     if not properties:
         return {}
     cursor.execute(
-        "SELECT DISTINCT properties->>name FROM loyalty_done, unnest(%s::text[]) AS name"
-        " WHERE properties->>name IS NOT NULL",
+        "SELECT DISTINCT extra->>name FROM import_rows, unnest(%s::text[]) AS name WHERE extra->>name IS NOT NULL",
         [sorted(properties)],
     )
     return members_named(cursor, [row[0] for row in cursor.fetchall()])

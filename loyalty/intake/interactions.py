@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -16,10 +16,11 @@ from loyalty.intake.recording import LiesInTheFuture
 from loyalty.ledger.bulk import lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
-from loyalty.rules.caps import CapBook
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
 from members.models import Interaction
+
+_CONTENT: Final = ("member_id", "kind", "occurred_at", "channel", "properties")
 
 
 class InteractionDiffers(ledger.KeyReused):
@@ -77,7 +78,11 @@ def record_interaction(
             },
         )
         if not is_new:
-            return _recorded_before(interaction, (member_id, kind, occurred_at, channel, told))
+            said = Interaction(
+                member_id=member_id, kind=kind, occurred_at=occurred_at, channel=channel, properties=told
+            )
+            refuse_difference(interaction, said)
+            return RecordedInteraction(interaction=interaction, entries=list(awards_of(interaction)), is_new=False)
         look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since={member_id: occurred_at})
         entries = earn_for_one(cursor, INTERACTION, interaction.pk, terms=terms, look=look, named=named)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
@@ -86,44 +91,24 @@ def record_interaction(
     return RecordedInteraction(interaction=interaction, entries=entries, is_new=True)
 
 
-def lock_for(cursor: CursorWrapper, members: Iterable[int], moments: Iterable[datetime]) -> None:
-    """Lock what many interactions of one transaction need, in the one order, before the first is recorded.
-
-    ``members`` are those who did them and those whom they may name, ``moments`` when they happened.
-    """
-    lock_members(cursor, sorted(set(members)))
-    latest = latest_moment()
-    possible = sorted(moment for moment in moments if moment <= latest)
-    if possible:
-        terms = [one for one in rules.Period(possible[0], possible[-1]).terms if one.definition.event == INTERACTION]
-        zone = timezone.get_default_timezone()
-        CapBook(cursor).lock_programme_on(terms, {timezone.localdate(moment, zone) for moment in possible})
-
-
 def naming(terms: Sequence[rules.Terms]) -> set[str]:
     """The properties by which these rules name another member."""
     return {one.definition.also.also_property for one in terms if one.definition.also}
 
 
-def members_named(cursor: CursorWrapper, numbers: Sequence[str]) -> dict[str, int]:
+def members_named(cursor: CursorWrapper, numbers: Iterable[str]) -> dict[str, int]:
     """The members with these numbers or outside ids; a number goes before an outside id."""
-    if not numbers:
+    wanted = sorted(set(numbers))
+    if not wanted:
         return {}
-    cursor.execute(_NAMED, {"numbers": list(numbers)})
+    cursor.execute(_NAMED, {"numbers": wanted})
     return dict(cursor.fetchall())
 
 
-def _recorded_before(interaction: Interaction, content: tuple[object, ...]) -> RecordedInteraction:
-    known = (
-        interaction.member_id,
-        interaction.kind,
-        interaction.occurred_at,
-        interaction.channel,
-        interaction.properties,
-    )
-    if known != content:
-        raise InteractionDiffers(interaction.key)
-    return RecordedInteraction(interaction=interaction, entries=list(awards_of(interaction)), is_new=False)
+def refuse_difference(known: Interaction, said: Interaction) -> None:
+    """Raise :class:`InteractionDiffers` where an interaction of this key was recorded with other content."""
+    if any(getattr(known, name) != getattr(said, name) for name in _CONTENT):
+        raise InteractionDiffers(known.key)
 
 
 def awards_of(interaction: Interaction) -> QuerySet[Entry]:

@@ -6,7 +6,6 @@ ends: of purchases that race, each sees what the one before it used.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -35,14 +34,8 @@ class CapBook:
         """Lock the programme's rows for all days of ``loyalty_events`` (a temporary table; column ``at``), in order."""
         if per := _programme_caps(versions):
             self._cursor.execute(_DAYS, {"zone": settings.TIME_ZONE})
-            self._load_programme(per, {row[0] for row in self._cursor.fetchall()})
-
-    def lock_programme_on(self, versions: Iterable[Terms], days: Iterable[date]) -> None:
-        """The same for these days, where events of one transaction are reckoned one by one."""
-        self._load_programme(_programme_caps(versions), set(days))
-
-    def _load_programme(self, caps: set[tuple[int, str]], days: set[date]) -> None:
-        self.load({(rule_id, per, "programme", period_start(per, day), None) for rule_id, per in caps for day in days})
+            days = [row[0] for row in self._cursor.fetchall()]
+            self.load({(rule, of, "programme", period_start(of, day), None) for rule, of in per for day in days})
 
     def load(self, keys: Iterable[CapKey]) -> None:
         """Read what is used of these caps, and lock the rows of the programme's."""
