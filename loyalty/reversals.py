@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, limits, tiers, words
 from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible, posting
-from loyalty.models import Entry, Lot, Policy
+from loyalty.models import Entry, Policy
 from loyalty.policies import settings_now
 from staff import approvals, audit, figures
 from staff.models import Approval, User
@@ -27,17 +27,14 @@ KINDS = (Entry.Kind.EARN, Entry.Kind.ADJUST, Entry.Kind.EXPIRE)
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What taking an entry back would do.
+    """What taking an entry back would do, as the ledger does it: ``does``.
 
-    Of points that it brought, ``unspent`` are left in their own lot and ``from_others`` would come from the
-    member's other lots; ``short`` are nowhere, and the programme's policy says what becomes of them. Points that
-    it took come back, those whose lot has expired until ``grace_until``.
+    What is missing of points that it brought the programme's policy decides. Points that it took come back, those
+    whose lot has expired until ``grace_until``.
     """
 
     points: int
-    unspent: int
-    from_others: int
-    short: int
+    does: ledger.ReversalPreview
     policy: Policy
     grace_until: datetime
     needs_second_person: bool
@@ -45,7 +42,7 @@ class Preview:
     @property
     def is_possible(self) -> bool:
         """Whether the policy lets it be taken back."""
-        return not self.short or self.policy != Policy.REFUSE
+        return not self.does.missing or self.policy != Policy.REFUSE
 
 
 def is_reversible(entry: Entry) -> bool:
@@ -54,21 +51,14 @@ def is_reversible(entry: Entry) -> bool:
 
 
 def preview(entry: Entry, *, at: datetime | None = None) -> Preview:
-    """What taking it back would do now; writes nothing."""
+    """What :func:`reverse` would do now, and raises what it raises of the entry; writes nothing."""
     now, told = at or timezone.now(), settings_now()
-    brought = max(entry.points, 0)
-    held = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0).values_list("entry_id", "remaining")
-    own = sum(left for entry_id, left in held if entry_id == entry.pk)
-    others = sum(left for entry_id, left in held if entry_id != entry.pk)
-    unspent = min(own, brought)
-    from_others = min(others, brought - unspent)
+    grace_until = now + timedelta(days=told.grace_days)
     return Preview(
         points=entry.points,
-        unspent=unspent,
-        from_others=from_others,
-        short=brought - unspent - from_others,
+        does=ledger.preview_reversal(entry, occurred_at=now, grace_until=grace_until),
         policy=Policy(told.clawback_policy),
-        grace_until=now + timedelta(days=told.grace_days),
+        grace_until=grace_until,
         needs_second_person=limits.needs_second_person(abs(entry.points)),
     )
 
@@ -84,10 +74,10 @@ def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -
     if not is_reversible(entry):
         raise NotReversible
     posting.lock(entry.member_id)
-    if ledger.counts_as_given_back(entry):
-        raise NotReversible
     if Entry.objects.filter(reverses=entry).exists():
         raise AlreadyReversed(entry.pk)
+    if ledger.counts_as_given_back(entry):
+        raise NotReversible
     for waiting in approvals.waiting_about(f"member:{entry.member_id}", kind=KIND):
         if waiting.payload["entry"] == entry.pk:
             return waiting
@@ -164,29 +154,39 @@ def _outlook(approval: Approval) -> approvals.Outlook:
     entry = _entry(approval)
     member = (_("Member"), f"{entry.member.display_name} · {entry.member.number}")
     what = (_("Entry"), f"{words.title(entry)} · {figures.when(entry.occurred_at)}")
-    warning = _("It was taken back meanwhile.") if Entry.objects.filter(reverses=entry).exists() else ""
-    return approvals.Outlook([member, what, *told(preview(entry))], warning)
+    try:
+        return approvals.Outlook([member, what, *told(preview(entry))], "")
+    except AlreadyReversed:
+        return approvals.Outlook([member, what], _("It was taken back meanwhile."))
+    except NotReversible:
+        return approvals.Outlook([member, what], _("This entry cannot be taken back by hand."))
 
 
 def told(found: Preview) -> list[tuple[str, str]]:
     """The figures of a preview, as names and values."""
+    does = found.does
     if found.points < 0:
-        return [
-            (_("Points that come back"), figures.signed(-found.points)),
-            (_("Where their lot has expired, until"), figures.when(found.grace_until)),
-        ]
-    lines = [
-        (_("Points taken back"), figures.signed(-found.points)),
-        (_("Not spent yet"), figures.number(found.unspent)),
-        (_("Spent: taken from other points"), figures.number(found.from_others)),
+        lines = [(_("Points that come back"), figures.signed(-found.points))]
+        if does.pays_debt:
+            lines.append((_("Pay what is owed"), figures.number(does.pays_debt)))
+        if does.in_grace:
+            until = f"{figures.number(does.in_grace)} · {figures.when(found.grace_until)}"
+            lines.append((_("Where their lot has expired, until"), until))
+        return lines
+    lines = [(_("Points taken back"), figures.signed(-found.points))]
+    if does.gone:
+        lines.append((_("Taken back or expired before"), figures.number(does.gone)))
+    lines += [
+        (_("Not spent yet"), figures.number(does.own)),
+        (_("Spent: taken from other points"), figures.number(does.others)),
     ]
-    if found.short:
+    if does.missing:
         becomes = {
             Policy.REFUSE: _("missing: it is refused"),
             Policy.TAKE: _("missing: they are let go"),
             Policy.DEBT: _("missing: they become debt, paid off by later points"),
         }[found.policy]
-        lines.append((_("Spent and not there"), f"{figures.number(found.short)} · {becomes}"))
+        lines.append((_("Spent and not there"), f"{figures.number(does.missing)} · {becomes}"))
     return lines
 
 

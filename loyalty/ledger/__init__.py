@@ -19,7 +19,7 @@ from loyalty.ledger.posting import available, available_to, award, debt_of, spen
 from loyalty.ledger.returning import give_back, returned
 from loyalty.ledger.schedule import prolong, release
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
-from loyalty.ledger.taking import claw_back, counts_as_given_back, reverse
+from loyalty.ledger.taking import ReversalPreview, claw_back, counts_as_given_back, preview_reversal, reverse
 from loyalty.ledger.transferring import transfer
 from loyalty.ledger.undo import AlreadySpent, BatchPreview, preview_batch, undo_batch
 from loyalty.models import Policy
@@ -37,6 +37,7 @@ __all__ = [
     "MoreThanAwarded",
     "NotReversible",
     "Policy",
+    "ReversalPreview",
     "available",
     "available_to",
     "award",
@@ -49,6 +50,7 @@ __all__ = [
     "post_awards",
     "post_spends",
     "preview_batch",
+    "preview_reversal",
     "prolong",
     "release",
     "returned",

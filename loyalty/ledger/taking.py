@@ -1,8 +1,9 @@
 """Taking points back: a whole entry by its reversal, a part of an award by a clawback (docs/adr/0008)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, F, Sum
@@ -63,6 +64,55 @@ def reverse(
         if missing and policy == Policy.TAKE:
             _let_go(reversal, missing)
         return reversal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReversalPreview:
+    """What a reversal does, in points of the entry that it takes back; its policy aside.
+
+    Of points that the entry brought, ``gone`` were taken back or expired before, ``own`` come from the lots in which
+    they are, ``others`` from the member's other lots, and ``missing`` are nowhere. Of points that it took,
+    ``pays_debt`` pay what the member owes and ``in_grace`` become a lot of their own.
+    """
+
+    gone: int = 0
+    own: int = 0
+    others: int = 0
+    missing: int = 0
+    pays_debt: int = 0
+    in_grace: int = 0
+
+
+def preview_reversal(entry: Entry, *, occurred_at: datetime, grace_until: datetime | None = None) -> ReversalPreview:
+    """What :func:`reverse` would do; raises what it raises. It is done and rolled back: nothing is left of it."""
+    with transaction.atomic():
+        account = lock(entry.member_id)
+        _expire(account, occurred_at)
+        own, others, debt = _what_is_there(account, lots_of(entry))
+        reversal = reverse(
+            entry,
+            key=f"preview:{uuid4().hex}",
+            explanation={},
+            policy=Policy.DEBT,
+            occurred_at=occurred_at,
+            grace_until=grace_until,
+        )
+        account.refresh_from_db()
+        own_left, others_left, owed = _what_is_there(account, lots_of(entry))
+        in_grace = Lot.objects.filter(entry=reversal).values_list("points", flat=True).first() or 0
+        transaction.set_rollback(True)
+    if entry.points < 0:
+        return ReversalPreview(pays_debt=debt - owed, in_grace=in_grace)
+    taken, also, missing = own - own_left, others - others_left, owed - debt
+    gone = entry.points - taken - also - missing
+    return ReversalPreview(gone=gone, own=taken, others=also, missing=missing)
+
+
+def _what_is_there(account: Account, own: list[int]) -> tuple[int, int, int]:
+    """What is left in these lots, in the member's others, and what they owe."""
+    left = dict(Lot.objects.filter(member_id=account.pk, remaining__gt=0).values_list("pk", "remaining"))
+    there = sum(points for pk, points in left.items() if pk in own)
+    return there, sum(left.values()) - there, account.debt
 
 
 def counts_as_given_back(expiry: Entry) -> bool:

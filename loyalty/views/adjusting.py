@@ -148,16 +148,18 @@ def _adjust_dialog(
 
 
 def _reverse_dialog(request: DeskRequest, entry: Entry, form: ReverseForm, *, error: str = "") -> HttpResponse:
-    found = reversals.preview(entry)
-    is_reversed = Entry.objects.filter(reverses=entry).exists()
+    try:
+        found = reversals.preview(entry)
+    except ledger.LedgerError as refusal:
+        found, error = None, error or _why(refusal)
     context = {
         "entry": entry,
         "title": words.title(entry),
         "form": form,
-        "lines": reversals.told(found),
+        "lines": reversals.told(found) if found else [],
         "preview": found,
-        "is_possible": found.is_possible and not is_reversed,
-        "error": error or (_("This entry was taken back already. An entry is taken back once.") if is_reversed else ""),
+        "is_possible": found is not None and found.is_possible,
+        "error": error,
     }
     return render(request, "loyalty/_entry_reverse.html", context)
 

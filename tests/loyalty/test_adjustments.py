@@ -299,7 +299,7 @@ def test_what_is_spent_of_an_entry_goes_by_the_programmes_policy(policy: Policy,
     entry = adjust(member, 500)
     spent(member, 400)
     found = reversals.preview(entry)
-    assert (found.unspent, found.from_others, found.short) == (100, 0, 400)
+    assert (found.does.own, found.does.others, found.does.missing) == (100, 0, 400)
     reverse_entry(entry)
     member.account.refresh_from_db()
     assert member.account.balance == left

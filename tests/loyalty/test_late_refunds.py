@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from loyalty import ledger, verify
+from loyalty import ledger, reversals, verify
 from loyalty.ledger import Policy
-from loyalty.models import Account, Entry, Lot, LotSource
+from loyalty.models import Account, Entry, Lot, LotSource, ProgrammeSettings
 from tests.factories import make_member
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
@@ -154,6 +154,63 @@ class TestLateRefunds(TestCase):
         history.refund_the_rest()
         account = history.prove()
         assert (account.debt, -account.balance) == (history.used(), history.used())
+
+
+class TestPreviews(TestCase):
+    @given(acts=st.lists(ACTS, min_size=2, max_size=14), which=st.integers(0, 20), policy=st.sampled_from(Policy))
+    @settings(max_examples=25)
+    def test_taking_an_entry_back_does_what_its_preview_said(
+        self, acts: list[tuple[str, int, int]], which: int, policy: Policy
+    ) -> None:
+        """Whatever expired, was spent or taken back before, and whatever the policy."""
+        history = History()
+        for act in acts:
+            history.do(*act)
+        entries = list(Entry.objects.filter(kind__in=reversals.KINDS).order_by("pk"))
+        if not entries:
+            return
+        ProgrammeSettings.objects.update_or_create(pk=1, defaults={"clawback_policy": policy})
+        entry = entries[which % len(entries)]
+        ledger.expire_due(history.now)
+        before = history.prove()
+        with time_machine.travel(history.now, tick=False):
+            try:
+                told = reversals.preview(entry)
+            except ledger.LedgerError as refusal:
+                with pytest.raises(type(refusal)), transaction.atomic():
+                    reversals.reverse(entry, comment="", user=None, label="test")
+                return
+            assert history.prove() == before
+            if not told.is_possible:
+                with pytest.raises(ledger.InsufficientPoints), transaction.atomic():
+                    reversals.reverse(entry, comment="", user=None, label="test")
+                return
+            reversal = reversals.reverse(entry, comment="", user=None, label="test")
+        assert isinstance(reversal, Entry)
+        after, does = history.prove(), told.does
+        if entry.points < 0:
+            assert before.debt - after.debt == does.pays_debt
+            assert sum(Lot.objects.filter(entry=reversal).values_list("points", flat=True)) == does.in_grace
+            assert after.balance - before.balance == -entry.points
+            return
+        let_go = does.missing if policy == Policy.TAKE else 0
+        assert before.balance - after.balance == does.own + does.others + does.missing - let_go
+        assert after.debt - before.debt == does.missing - let_go
+        assert does.gone + does.own + does.others + does.missing == entry.points
+
+
+@pytest.mark.django_db
+def test_the_preview_counts_as_gone_what_expired_or_was_taken_back() -> None:
+    history = History()
+    history.do("earn", 100, 20)
+    history.do("refund a part", 0, 30)
+    history.do("spend", 20, "adjust")
+    history.do("earn", 200, 90)
+    history.now += 21 * DAY
+    entry = Entry.objects.filter(kind="earn").earliest("pk")
+    does = ledger.preview_reversal(entry, occurred_at=history.now)
+    # The night that takes the other 50 out has not come by: they are gone all the same.
+    assert (does.gone, does.own, does.others, does.missing) == (80, 0, 20, 0)
 
 
 @pytest.mark.django_db
