@@ -11,7 +11,7 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kinds; register its jobs."""
-        from loyalty import acts, adjustments, batches, facts, history, policies, reversals, transfers
+        from loyalty import acts, adjustments, batches, facts, history, joining, policies, reversals, transfers
         from loyalty.intake.behaviour_kinds import EarningInteractionKind, EarningSurveyResponseKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
@@ -23,6 +23,7 @@ class LoyaltyConfig(AppConfig):
         acts.register()
         adjustments.register()
         policies.register()
+        joining.register()
         post_migrate.connect(policies.ensure, sender=self)
         batches.register()
         transfers.register()

@@ -56,6 +56,11 @@ class ProgrammeSettings(models.Model):
     giver_daily_limit = models.PositiveIntegerField(
         _("points moved away from one member in a day"), default=10_000, db_default=10_000
     )
+    household_approval_above = models.PositiveIntegerField(
+        _("points that come into reach of others in a household above which a second person decides"),
+        default=5_000,
+        db_default=5_000,
+    )
     # Programme currency.
     point_value = models.DecimalField(_("value of a point"), max_digits=10, decimal_places=4, default=Decimal("0.01"))
 

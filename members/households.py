@@ -1,8 +1,11 @@
 """Households and companies: who spends points together.
 
 A member is in one at most. Each member keeps their own points and tier; only spending looks at all of them
-(``loyalty.pools``). Every move is audited and kept as history (``HouseholdMove``).
+(``loyalty.pools``, which also asks a second person before many points come into reach of somebody else). Every
+move is audited and kept as history (``HouseholdMove``).
 """
+
+from collections.abc import Mapping
 
 from django.db import transaction
 
@@ -56,31 +59,45 @@ def rename(household: Household, *, name: str, kind: str, user: User | None) -> 
 
 
 @transaction.atomic
-def join(household: Household, member: Member, *, user: User | None) -> None:
-    """Put a member into it. Joining twice changes nothing.
+def join(household: Household, member: Member, *, user: User | None, told: Mapping[str, object] | None = None) -> None:
+    """Put a member into it. Joining twice changes nothing. ``told``: what else the audit keeps.
 
     Raises :class:`InAnother`, :class:`NotEligible` and :class:`Full`.
     """
     # The household's row, so that two joins at once do not pass the limit together.
+    lock(household)
+    check(household, member)
+    if member.household_id is None:
+        # Conditional, for one who joins another or is blocked at this very moment.
+        alone = Member.objects.filter(pk=member.pk, household=None, status=Member.Status.ACTIVE)
+        if not alone.update(household=household):
+            check(household, member)
+        member.refresh_from_db()
+        audit.record(user, "household.join", household, detail={"member": member.number, **(told or {})})
+
+
+def lock(household: Household) -> None:
+    """Let nobody else join it until the end of the transaction."""
     Household.objects.select_for_update().get(pk=household.pk)
+
+
+def check(household: Household, member: Member) -> None:
+    """Whether the member could join it now, or is in it. Raises :class:`InAnother`, NotEligible and :class:`Full`."""
+    member.refresh_from_db()
+    if member.household == household:
+        return
+    if member.household is not None:
+        raise InAnother(member.household)
+    if member.status != Member.Status.ACTIVE:
+        raise NotEligible
     if household.members.count() >= MOST_MEMBERS:
         raise Full
-    joined = Member.objects.filter(pk=member.pk, household=None, status=Member.Status.ACTIVE).update(
-        household=household
-    )
-    member.refresh_from_db()
-    if joined:
-        audit.record(user, "household.join", household, detail={"member": member.number})
-    elif member.household is None:
-        raise NotEligible
-    elif member.household != household:
-        raise InAnother(member.household)
 
 
 @transaction.atomic
-def leave(household: Household, member: Member, *, user: User | None) -> None:
-    """Take a member out of it; their points stay theirs. Raises :class:`NotInIt`."""
+def leave(household: Household, member: Member, *, user: User | None, told: Mapping[str, object] | None = None) -> None:
+    """Take a member out of it; their points stay theirs. Raises :class:`NotInIt`. ``told`` as in :func:`join`."""
     if not Member.objects.filter(pk=member.pk, household=household).update(household=None):
         raise NotInIt
     member.refresh_from_db()
-    audit.record(user, "household.leave", household, detail={"member": member.number})
+    audit.record(user, "household.leave", household, detail={"member": member.number, **(told or {})})

@@ -34,6 +34,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "transfer_approval_above",
             "transfer_daily_limit",
             "giver_daily_limit",
+            "household_approval_above",
             "point_value",
         )
         widgets = {"clawback_policy": forms.RadioSelect}
@@ -48,6 +49,9 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             ),
             "transfer_daily_limit": gettext_lazy("Points one person may move between members in a day"),
             "giver_daily_limit": gettext_lazy("Points that may be moved away from one member in a day"),
+            "household_approval_above": gettext_lazy(
+                "Points of a household above which a second person lets a member in"
+            ),
             "point_value": gettext_lazy("Value of a point, in the programme's currency"),
         }
         help_texts = {
@@ -56,6 +60,9 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "adjust_expires_after_months": gettext_lazy("Empty: never."),
             "transfer_daily_limit": gettext_lazy("What goes above it a second person decides."),
             "giver_daily_limit": gettext_lazy("Whoever moves them. What goes above it a second person decides."),
+            "household_approval_above": gettext_lazy(
+                "The points of the others that the member could spend then, and the member's that the others could."
+            ),
             "point_value": gettext_lazy("For what the programme owes, and for the cost of an adjustment."),
         }
 

@@ -1,4 +1,4 @@
-"""Households and companies: the list, one with its members, founding, joining, leaving."""
+"""Households and companies: the list, one with its members, founding. Joining and leaving is of ``loyalty``."""
 
 from django import forms
 from django.contrib import messages
@@ -86,47 +86,6 @@ def rename(request: DeskRequest, pk: int) -> HttpResponse:
     told = form.cleaned_data
     households.rename(found, name=told["name"], kind=told["kind"], user=request.user)
     messages.success(request, _("Saved."))
-    return redirect(found)
-
-
-@requires(Permission.MEMBERS_EDIT)
-@require_POST
-def join(request: DeskRequest, pk: int) -> HttpResponse:
-    """Put the chosen member into it."""
-    found = get_object_or_404(Household, pk=pk)
-    number = request.POST.get("member", "").replace("\0", "")
-    member = Member.objects.filter(number=number).first()
-    if member is None:
-        messages.error(request, _("Search for a member and choose one."))
-        return redirect(found)
-    try:
-        households.join(found, member, user=request.user)
-    except households.InAnother as refusal:
-        names = {"member": member.display_name, "household": refusal.household}
-        messages.error(request, _("%(member)s is in “%(household)s” already and must leave it first.") % names)
-    except households.NotEligible:
-        messages.error(request, _("%(member)s is blocked or has left.") % {"member": member.display_name})
-    except households.Full:
-        messages.error(request, _("%(most)d members is the most.") % {"most": households.MOST_MEMBERS})
-    else:
-        names = {"member": member.display_name, "household": found}
-        messages.success(request, _("%(member)s is in “%(household)s” now.") % names)
-    return redirect(found)
-
-
-@requires(Permission.MEMBERS_EDIT)
-@require_POST
-def leave(request: DeskRequest, pk: int) -> HttpResponse:
-    """Take a member out of it."""
-    found = get_object_or_404(Household, pk=pk)
-    member = get_object_or_404(Member, number=request.POST.get("member", "").replace("\0", ""))
-    names = {"member": member.display_name, "household": found}
-    try:
-        households.leave(found, member, user=request.user)
-    except households.NotInIt:
-        messages.error(request, _("%(member)s is not in “%(household)s”.") % names)
-    else:
-        messages.success(request, _("%(member)s has left “%(household)s” with their own points.") % names)
     return redirect(found)
 
 

@@ -24,6 +24,7 @@ FORM = {
     "transfer_approval_above": "50",
     "transfer_daily_limit": "400",
     "giver_daily_limit": "200",
+    "household_approval_above": "300",
     "point_value": "0.02",
 }
 

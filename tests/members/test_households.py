@@ -77,11 +77,11 @@ def test_a_household_is_founded_filled_and_emptied_on_its_pages() -> None:
     home = Household.objects.get()
     assert founded.url == home.get_absolute_url()
     assert "M-1" in client.get(reverse("members:pick"), {"q": "M-1"}).content.decode()
-    client.post(reverse("members:household-join", args=[home.pk]), {"member": "M-1"})
+    client.post(reverse("loyalty:household-join", args=[home.pk]), {"member": "M-1"})
     assert member.display_name in client.get(home.get_absolute_url()).content.decode()
     assert home.name in client.get(f"/members/{member.number}/").content.decode()
     client.post(reverse("members:household-rename", args=[home.pk]), {"name": "Wang & Li", "kind": "company"})
-    client.post(reverse("members:household-leave", args=[home.pk]), {"member": "M-1"})
+    client.post(reverse("loyalty:household-leave", args=[home.pk]), {"member": "M-1"})
     home.refresh_from_db()
     assert (home.name, home.kind, home.members.count()) == ("Wang & Li", "company", 0)
     assert client.post(reverse("members:household-new"), {"name": "", "kind": "x"}).status_code == 422
