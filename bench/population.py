@@ -22,14 +22,14 @@ SELECT i, 'B' || lpad(i::text, 8, '0'), 'crm-' || i, 'Name' || i %% 5000, 'Famil
        %(now)s - interval '3 years' + make_interval(days => i %% 300), 'active', 'en', '', '{}', now(), now()
   FROM generate_series(1, %(size)s) AS i
 """
-# One each, of the last two years. Of twenty one bought for silver, of a hundred one for gold.
+# One each, of the last two years. One of five bought for silver, one of fifty for gold.
 _PURCHASES = """
 INSERT INTO members_purchase (id, member_id, key, external_id, purchased_at, amount, currency, rate, value, channel,
                               store, category, created_at)
 SELECT i, 1 + (i::bigint * 7919) %% %(size)s, 'R-' || i, 'R-' || i,
        %(now)s - make_interval(days => i %% 730, secs => i %% 80000), spent, 'CNY', 1, spent, 'online', '', '', now()
   FROM generate_series(1, %(size)s) AS i,
-       LATERAL (SELECT CASE WHEN i %% 100 = 0 THEN 9000 WHEN i %% 20 = 0 THEN 3000 ELSE 90 + i %% 50 END AS spent) sale
+       LATERAL (SELECT CASE WHEN i %% 50 = 0 THEN 9000 WHEN i %% 5 = 0 THEN 3000 ELSE 90 + i %% 50 END AS spent) sale
 """
 _SEQUENCES = """
 SELECT setval(pg_get_serial_sequence('members_member', 'id'), %(size)s),
