@@ -225,7 +225,7 @@ class Entry(models.Model):
         Purchase, null=True, on_delete=models.PROTECT, db_constraint=False, related_name="entries"
     )
     redemption = models.ForeignKey(Redemption, null=True, on_delete=models.PROTECT, related_name="entries")
-    rule_version = models.ForeignKey(RuleVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    rule_version = models.ForeignKey(RuleVersion, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     reverses = models.OneToOneField(
         "self", null=True, on_delete=models.PROTECT, db_constraint=False, related_name="reversed_by"
     )
@@ -280,6 +280,13 @@ class Entry(models.Model):
             models.Index(fields=["member", "occurred_at"], name="loyalty_entry_by_member"),
             models.Index(fields=["occurred_at"], name="loyalty_entry_by_time"),
             models.Index(fields=["award"], name="loyalty_entry_by_award", condition=Q(award__isnull=False)),
+            # What a rule gave lately is added up from the index alone.
+            models.Index(
+                fields=["rule_version", "occurred_at"],
+                name="loyalty_entry_by_rule",
+                condition=Q(rule_version__isnull=False),
+                include=["kind", "points"],
+            ),
         ]
 
     def __str__(self) -> str:
