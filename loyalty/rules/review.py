@@ -21,7 +21,7 @@ def submit(version: RuleVersion, *, user: User, comment: str = "") -> None:
     approvals.request(
         KIND,
         subject=str(version),
-        payload={"version": version.pk},
+        payload={"version": version.pk, "rule": version.rule.name, "number": version.version},
         user=user,
         about=_about(version),
         url=reverse("loyalty:rule", args=[version.rule_id]),
@@ -113,5 +113,8 @@ def _outlook(approval: Approval) -> approvals.Outlook:
 
 
 def _title(approval: Approval) -> str:
-    version = _version(approval)
-    return _("Earning rule “%(rule)s”, version %(version)d") % {"rule": version.rule.name, "version": version.version}
+    asked = approval.payload
+    if "rule" not in asked:  # asked for before requests said so themselves
+        version = _version(approval)
+        asked = {"rule": version.rule.name, "number": version.version}
+    return _("Earning rule “%(rule)s”, version %(version)d") % {"rule": asked["rule"], "version": asked["number"]}
