@@ -12,7 +12,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("loyalty", "0020_narrow_draw_once")]
+    dependencies = [("loyalty", "0021_limit_joining_households")]
 
     operations = [
         AddIndexConcurrently(
