@@ -1,6 +1,7 @@
 """What events earn by the rules in force: one event, or many at once, by the same engine."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from loyalty.ledger.bulk import stage
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry, RuleVersion
 from loyalty.rules import gathering
-from loyalty.rules.caps import CapBook
+from loyalty.rules.caps import CapBook, share_caps
 from loyalty.rules.events import PURCHASE, EventKind
 from loyalty.rules.gathering import Gathered
 from members.models import Purchase
@@ -108,6 +109,15 @@ def earn_for_done(cursor: CursorWrapper, kind: EventKind, *, now: datetime, name
     return _earn_for_many(cursor, kind, "SELECT id, member_id, at FROM loyalty_done", now, named)
 
 
+# About so many events are reckoned at a time, with what counts for the tiers of their members.
+PART: Final = 50_000
+# Members of which each range has about so many events.
+_RANGES: Final = """
+SELECT min(member_id), max(member_id)
+  FROM (SELECT member_id, div(sum(count(*)) OVER (ORDER BY member_id) - 1, %(most)s) AS part
+          FROM loyalty_coming GROUP BY member_id) AS counted
+ GROUP BY part ORDER BY part
+"""
 _BOUGHT: Final = "SELECT purchase_id AS id, member_id, purchased_at AS at FROM loyalty_bought"
 
 
@@ -123,15 +133,36 @@ class _Staged(NamedTuple):
 def _earn_for_many(
     cursor: CursorWrapper, kind: EventKind, events: str, now: datetime, named: Mapping[str, int]
 ) -> dict[str, int]:
-    staged = _stage_for_many(cursor, kind, events, now, named)
-    if staged.entries:
-        ledger.post_awards(cursor, "loyalty_earning")
-    return {
-        "points_given": staged.points,
-        "entries_in_the_ledger": staged.entries,
-        "tier_changes": staged.tier_changes,
-        "lots_of_points_expired": expire_members(cursor, staged.members, now),
-    }
+    notes = Counter({"points_given": 0, "entries_in_the_ledger": 0, "tier_changes": 0, "lots_of_points_expired": 0})
+    for part in _parts(cursor, kind, events):
+        staged = _stage_for_many(cursor, kind, part, now, named)
+        if staged.entries:
+            ledger.post_awards(cursor, "loyalty_earning")
+        notes["points_given"] += staged.points
+        notes["entries_in_the_ledger"] += staged.entries
+        notes["tier_changes"] += staged.tier_changes
+        notes["lots_of_points_expired"] += expire_members(cursor, staged.members, now)
+    return dict(notes)
+
+
+def _parts(cursor: CursorWrapper, kind: EventKind, events: str) -> list[str]:
+    """The events as queries of all events of some members each, so that memory does not grow with their number.
+
+    One query for all of them where members share a cap, which is theirs in order of time.
+    """
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.loyalty_coming")
+    cursor.execute("CREATE TEMPORARY TABLE loyalty_coming ON COMMIT DROP AS " + events)
+    cursor.execute("SELECT min(at), max(at) FROM loyalty_coming")
+    first, last = cursor.fetchone()
+    if first is None:
+        return []
+    if share_caps(terms for terms in rules.Period(first, last).terms if terms.definition.event == kind):
+        return ["TABLE loyalty_coming"]
+    cursor.execute(_RANGES, {"most": PART})
+    return [
+        sql.SQL("SELECT * FROM loyalty_coming WHERE member_id BETWEEN {} AND {}").format(*ids).as_string()
+        for ids in cursor.fetchall()
+    ]
 
 
 def _stage_for_many(

@@ -65,6 +65,11 @@ class CapBook:
         self._new = {}
 
 
+def share_caps(versions: Iterable[Terms]) -> bool:
+    """Whether members share a cap over time, so that what one earns can cut what another does."""
+    return bool(_programme_caps(versions))
+
+
 def write(cursor: CursorWrapper, uses: Mapping[CapKey, Used]) -> None:
     """Add to what is used; the accounts and the programme's rows are locked."""
     keys = sorted(uses, key=_in_order)

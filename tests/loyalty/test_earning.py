@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from loyalty import programme, rules, verify, words
-from loyalty.intake import InteractionDiffers, record_interaction, record_purchase
+from loyalty.intake import InteractionDiffers, earning, record_interaction, record_purchase
 from loyalty.intake.lines import LineInput
 from loyalty.intake.purchase_kind import PurchaseKind
 from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, RuleVersion
@@ -132,6 +132,34 @@ def test_lines_are_rewarded_by_what_they_are_and_leave_their_shares() -> None:
     assert [entry.points for entry in recorded.entries] == [110, 7]
     assert recorded.entries[0].explanation["lines"] == {"0": "10", "1": "60", "2": "40"}
     assert recorded.entries[1].explanation["lines"] == {"1": "7"}
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+@pytest.mark.parametrize("part", [1, 50_000])
+@pytest.mark.parametrize(
+    ("of", "given"),
+    [("member", {"a": 10, "b": 40, "c": 30, "d": 20}), ("programme", {"a": 10, "b": 30, "d": 20})],
+)
+def test_a_file_that_goes_in_by_parts_earns_what_the_whole_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, of: str, given: dict[str, int]
+) -> None:
+    monkeypatch.setattr(earning, "PART", part)
+    programme.ensure_defaults()
+    version = in_force("Capped", PER_UNIT, caps=[{"per": "day", "of": of, "points": 40}])
+    for name in ("early", "late"):
+        make_member(external_id=name)
+    rows = (
+        "a,late,2026-03-01T02:00:00Z,10",
+        "b,early,2026-03-01T03:00:00Z,50",
+        "c,late,2026-03-01T04:00:00Z,70",
+        "d,early,2026-03-02T01:00:00Z,20",
+    )
+    run = bring_in("purchases", written(tmp_path, "receipt,person,time,amount\n" + "\n".join(rows) + "\n"))
+    entries = Entry.objects.filter(rule_version=version)
+    assert {entry.explanation["receipt"]: entry.points for entry in entries} == given
+    assert run.report["notes"]["points_given"] == sum(given.values()) + 150
+    prove()
 
 
 # Interactions
