@@ -14,7 +14,9 @@ from loyalty.api.purchases import Basket, check_size, lines_of
 from loyalty.api.refusals import refusing
 from loyalty.intake.quoting import quote
 from loyalty.models import Tier
+from loyalty.rules import reasons
 from members.api.naming import member_of
+from members.conditions.facts import choices_kept
 from staff.api import ApiView
 from staff.api_input import Moment, told
 from staff.idempotency import once
@@ -28,12 +30,20 @@ class QuoteInput(Basket):
 
 
 class Earning(serializers.Serializer[Any]):
-    """What one rule would give, and why, in the language of the request."""
+    """What one rule would give, and why (each limit that cut it, too), in the language of the request."""
 
+    rule = serializers.CharField()
     points = serializers.IntegerField()
     qualifying = serializers.IntegerField()
     expires_at = serializers.DateTimeField(allow_null=True)
     details = serializers.ListField(child=serializers.CharField())
+
+
+class NotEarned(serializers.Serializer[Any]):
+    """A rule that would give nothing: each condition that failed with what was found instead, or the limit."""
+
+    rule = serializers.CharField()
+    reasons = serializers.ListField(child=serializers.CharField())
 
 
 class QuoteAnswer(serializers.Serializer[Any]):
@@ -43,6 +53,7 @@ class QuoteAnswer(serializers.Serializer[Any]):
     value = serializers.DecimalField(max_digits=None, decimal_places=2, help_text="In the programme's currency.")
     points = serializers.IntegerField()
     earnings = Earning(many=True)
+    not_earned = NotEarned(many=True)
 
 
 class QuotesView(ApiView):
@@ -52,7 +63,7 @@ class QuotesView(ApiView):
 
     @extend_schema(operation_id="create_quote", request=QuoteInput, responses={200: QuoteAnswer})
     def post(self, request: Request) -> HttpResponse:
-        """Say what a basket would earn for a member, and why. Nothing is written."""
+        """Say what a basket would earn for a member, why, and why not more. Nothing is written."""
         given = told(QuoteInput, request.data)
         return once(request, lambda: _quote(given))
 
@@ -62,7 +73,7 @@ def _quote(given: dict[str, Any]) -> Response:
     member = member_of(given["member"], "member")
     basket = {name: value for name, value in given.items() if name not in {"member", "lines", "purchased_at"}}
     with refusing(time="purchased_at"):
-        recorded = quote(
+        recorded, refusals = quote(
             member_id=member.pk,
             at=given.get("purchased_at") or timezone.now(),
             lines=lines_of(given),
@@ -71,6 +82,7 @@ def _quote(given: dict[str, Any]) -> Response:
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     earnings = [
         {
+            "rule": entry.explanation["rule"],
             "points": entry.points,
             "qualifying": entry.qualifying,
             "expires_at": entry.lot.expires_at,
@@ -78,10 +90,13 @@ def _quote(given: dict[str, Any]) -> Response:
         }
         for entry in recorded.entries
     ]
+    with choices_kept():
+        not_earned = [{"rule": refusal.terms.rule, "reasons": reasons.why_not(refusal)} for refusal in refusals]
     answer = {
         "member": member.number,
         "value": recorded.purchase.value,
         "points": recorded.points,
         "earnings": earnings,
+        "not_earned": not_earned,
     }
     return Response(QuoteAnswer(answer).data)

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from loyalty.intake.lines import LineInput
 from loyalty.intake.recording import Recorded, record_purchase
+from loyalty.rules import Refusal, simulation
 
 
 def quote(
@@ -24,8 +25,10 @@ def quote(
     lines: Sequence[LineInput] = (),
     discount: Decimal = Decimal(0),
     charges: Decimal = Decimal(0),
-) -> Recorded:
+) -> tuple[Recorded, list[Refusal]]:
     """What :func:`~loyalty.intake.record_purchase` would do now, caps and tier included; it raises the same.
+
+    With it comes why each other rule would give nothing.
 
     It is done and rolled back, so the answer is the truth of this moment and nothing is left of it.
     """
@@ -44,5 +47,6 @@ def quote(
             discount=discount,
             charges=charges,
         )
+        refusals = simulation.explain(recorded.purchase).refusals
         transaction.set_rollback(True)
-    return recorded
+    return recorded, refusals

@@ -14,6 +14,10 @@ from staff.permissions import Permission
 KIND = "rule.publish"
 
 
+class OnlyWhoAsked(Exception):
+    """Nobody takes back what somebody else asked for; they can refuse it."""
+
+
 @transaction.atomic
 def submit(version: RuleVersion, *, user: User, comment: str = "") -> None:
     """Ask for a second person's yes. Raises ``versions.WrongState`` unless it is a draft."""
@@ -61,10 +65,13 @@ def refuse(version: RuleVersion, *, user: User, reason: str) -> None:
 
 @transaction.atomic
 def take_back(version: RuleVersion, *, user: User) -> None:
-    """Make a draft again of what waits or was approved. Raises ``versions.WrongState``."""
+    """Make a draft again of what waits or was approved. Raises ``versions.WrongState``.
+
+    What waits is taken back by who asked: anybody else raises :class:`OnlyWhoAsked`.
+    """
     for waiting in approvals.waiting_about(_about(version), kind=KIND):
         if waiting.requested_by_id != user.pk:
-            raise versions.SecondPersonNeeded
+            raise OnlyWhoAsked
         approvals.withdraw(waiting, user=user)
         return
     versions.send_back(version, user=user)

@@ -71,6 +71,9 @@ class Period:
         self._is_simple = all(
             (start is None or start <= first) and (end is None or end > last) for start, end, _terms in self._spans
         ) and len({terms.rule_id for terms in self.terms}) == len(self.terms)
+        # Of one moment, one version of each rule: the newest where two count, as after one activated since ever.
+        if first == last:
+            self.terms = self.at(first)
 
     def at(self, moment: datetime) -> list[Terms]:
         """Of each rule the newest version that counts for what happened then."""
@@ -181,8 +184,8 @@ def activate(version: RuleVersion, *, user: User | None, since_ever: bool = Fals
     """Let events earn by an approved version; the one before it is retired.
 
     Where it names no start it counts from now on; ``since_ever`` lets everything that comes in earn by it,
-    however old. Activating an active version again changes nothing. Raises :class:`WrongState`, and
-    :class:`NotYet` where it starts later.
+    however old, also where the one before it counted then. Activating an active version again changes nothing.
+    Raises :class:`WrongState`, and :class:`NotYet` where it starts later.
     """
     EarningRule.objects.select_for_update().get(pk=version.rule_id)
     version.refresh_from_db()

@@ -144,6 +144,8 @@ def _step(request: DeskRequest, pk: int, step: Callable[[RuleVersion], object], 
         step(version)
     except rules.SecondPersonNeeded:
         messages.error(request, _("This needs a second person: somebody other than who wrote or submitted it."))
+    except review.OnlyWhoAsked:
+        messages.error(request, _("Only who asked for approval can take it back; somebody who decides can refuse it."))
     except rules.WrongState:
         version.refresh_from_db()
         messages.error(

@@ -14,6 +14,7 @@ from loyalty.rule_models import CapUse
 from members.models import Member, Purchase
 from staff.models import Approval, AuditEntry
 from tests.factories import make_member
+from tests.loyalty.test_earning import in_force
 from tests.over_http import Till, all_at_once, bearer, post
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,30 @@ def test_a_quote_says_what_a_basket_would_earn_and_why_and_leaves_nothing_behind
     assert not Purchase.objects.exists()
     assert not Entry.objects.exists()
     assert not CapUse.objects.exists()
+
+
+def test_a_quote_says_which_rules_give_nothing_and_which_limits_cut() -> None:
+    amount = {"fact": "purchase.amount", "op": "gte", "value": 500}
+    per_unit = {"type": "per_amount", "points": "1", "per": "1"}
+    in_force("Large ones", per_unit, when=amount)
+    in_force("Capped", per_unit, caps=[{"per": "day", "points": 100}])
+    in_force("Used up", per_unit, caps=[{"per": "purchase", "points": 20}], stacking={"mode": "best", "group": "g"})
+    in_force("Best", {"type": "fixed", "points": 50}, stacking={"mode": "best", "group": "g"})
+    member, till = make_member(), Till()
+    basket = {"member": member.number, "amount": "60.00"}
+    till.post("purchases", basket | {"receipt": "R", "purchased_at": timezone.now().isoformat()})
+    body = till.post("quotes", basket).json()
+    assert {one["rule"]: one["points"] for one in body["earnings"]} == {programme.RULE: 60, "Capped": 40, "Best": 50}
+    [capped] = [one for one in body["earnings"] if one["rule"] == "Capped"]
+    assert "cut by the cap of 100 points a day for each member: 40 were left" in capped["details"]
+    assert body["not_earned"] == [
+        {"rule": "Large ones", "reasons": ["Asked: the amount is at least ¥500. It is ¥60."]},
+        {"rule": "Used up", "reasons": ["“Best” of the same group gives more."]},
+    ]
+    till.post("purchases", basket | {"receipt": "S", "purchased_at": timezone.now().isoformat()})
+    refused = {one["rule"]: one["reasons"] for one in till.post("quotes", basket).json()["not_earned"]}
+    assert refused["Capped"] == ["Limit: at most 100 points per member and day; used before: 100."]
+    assert Entry.objects.filter(member=member).count() == 6
 
 
 def test_a_quote_is_what_the_purchase_then_earns() -> None:

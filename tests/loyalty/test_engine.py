@@ -34,7 +34,7 @@ def points(event: Event, *versions: Terms, facts: Facts = Facts(), used: dict[Ca
     return [award.points for award in reckon(event, facts, versions, used or {}).awards]
 
 
-GOLD = Facts(tier="gold", tier_factor=Fraction("1.25"))
+GOLD = Facts(nth=1, tier="gold", tier_factor=Fraction("1.25"))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,14 @@ COFFEE = {"fact": "line.category", "op": "in", "value": ["coffee"]}
             ],
             "100",
             50,
+        ),
+        (
+            [
+                {"type": "fixed", "points": 100},
+                {"type": "coefficient", "fact": "member.lifecycle", "factors": {"prospect": "3"}, "default": "0.5"},
+            ],
+            "100",
+            300,
         ),
     ],
 )

@@ -1,19 +1,23 @@
 """Versions of earning rules: read, reviewed by two people, in force for their time, and never edited once active."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import time_machine
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from loyalty import programme, rules
+from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, RuleVersion
 from loyalty.months import add_months
-from tests.factories import make_user
+from loyalty.rules import review
+from tests.factories import make_member, make_user
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -136,6 +140,34 @@ def test_a_version_starts_and_ends_by_itself() -> None:
     # What happened before the start and comes in late earns by the version of its own time.
     assert [version_at(NOW + n * DAY) for n in (0, 1, 2, 3)] == [[1], [2], [2], []]
     assert rules.Period(NOW, NOW).terms[0].version == 1
+
+
+@pytest.mark.django_db
+def test_of_two_versions_that_count_for_the_past_the_newer_does() -> None:
+    programme.ensure_defaults()
+    rule = RuleVersion.objects.get().rule
+    version = rules.draft(rule, definition=rules.usual(points="2"), user=None)
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    rules.activate(version, user=None, since_ever=True)
+    past = timezone.now() - 9 * DAY
+    assert [(terms.rule, terms.version) for terms in rules.Period(past, past).terms] == [(rule.name, 2)]
+    member = make_member()
+    bought = record_purchase(member_id=member.pk, key="p", purchased_at=past, amount=Decimal(10))
+    assert [entry.points for entry in bought.entries] == [20]
+
+
+@pytest.mark.django_db
+def test_what_waits_for_approval_is_taken_back_by_who_asked_only() -> None:
+    programme.ensure_defaults()
+    author, other = make_user("marketing_manager"), make_user("marketing_manager")
+    version = rules.draft(RuleVersion.objects.get().rule, definition=rules.usual(points="2"), user=author)
+    review.submit(version, user=author)
+    with pytest.raises(review.OnlyWhoAsked):
+        review.take_back(version, user=other)
+    review.take_back(version, user=author)
+    version.refresh_from_db()
+    assert version.state == "draft"
 
 
 @pytest.mark.django_db
