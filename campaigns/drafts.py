@@ -1,16 +1,20 @@
 """A campaign while it is being written: its edits, and what is still missing before it can be launched."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns import content
 from campaigns.models import Campaign, Variant
 from members import conditions
+from members.conditions.uses import Use
 from staff.models import User
 
 STEPS = ("goal", "audience", "content", "schedule")
@@ -90,6 +94,14 @@ def delete(campaign_id: int) -> None:
         if campaign is None or campaign.runs.exists():
             raise Changed
         campaign.delete()
+
+
+def keep(key: str) -> Iterator[Use]:
+    """Where this room keeps conditions: in audiences that are still to be drawn."""
+    over = [Campaign.State.DONE, Campaign.State.CANCELLED]
+    open_ones = Campaign.objects.exclude(state__in=over).annotate(text=Cast("audience", TextField()))
+    for campaign in open_ones.filter(text__contains=f'"{key}"').order_by("name"):
+        yield Use(_("Campaign"), campaign.name, reverse("campaigns:campaign", args=[campaign.pk]), campaign.audience)
 
 
 def problems(campaign: Campaign, now: datetime) -> Problems:

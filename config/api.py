@@ -12,7 +12,7 @@ from rest_framework.reverse import reverse
 
 from analytics.api import MetricsView, MetricView
 from loyalty import api as loyalty
-from members.api import MembersView, MemberView
+from members.api import MembersView, MemberView, SegmentsView
 from staff.api import ApiView
 from staff.permissions import public
 
@@ -47,6 +47,7 @@ urlpatterns = [
     # Addresses end with a slash; without it they are answered alike, since a redirect would lose what calls them.
     re_path(r"^schema/?$", public(SpectacularAPIView.as_view(permission_classes=[])), name="schema"),
     re_path(r"^members/?$", MembersView.as_view(), name="members"),
+    re_path(r"^segments/?$", SegmentsView.as_view(), name="segments"),
     re_path(r"^survey-responses/?$", loyalty.SurveyResponsesView.as_view(), name="survey-responses"),
     re_path(r"^purchases/?$", loyalty.PurchasesView.as_view(), name="purchases"),
     re_path(r"^purchases/batch/?$", loyalty.PurchaseBatchView.as_view(), name="purchase-batch"),

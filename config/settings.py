@@ -136,6 +136,7 @@ CELERY_BEAT_SCHEDULE = {
     "start-rules": {"task": "loyalty.tasks.start_rules", "schedule": 60.0, "options": {"expires": 60}},
     "seal-ledger": {"task": "loyalty.tasks.seal_ledger", "schedule": 300.0, "options": {"expires": 300}},
     "sweep-imports": {"task": "members.tasks.sweep_imports", "schedule": 86_400.0, "options": {"expires": 3_600}},
+    "build-segments": {"task": "members.tasks.build_segments", "schedule": 300.0, "options": {"expires": 300}},
     # Nightly by the programme's clock: what expired with the day, then whose spend left the window with it.
     "expire-points": {
         "task": "loyalty.tasks.expire_points",

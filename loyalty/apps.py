@@ -18,6 +18,7 @@ class LoyaltyConfig(AppConfig):
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
         from loyalty.rules import backtest, review, subjects  # noqa: F401 (backtest registers its job)
         from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
+        from members.conditions import uses
         from members.importing import kinds
 
         acts.register()
@@ -32,6 +33,7 @@ class LoyaltyConfig(AppConfig):
         history.register()
         review.register()
         subjects.register()
+        uses.register(subjects.keep)
         kinds.register(PurchaseKind())
         kinds.register(RefundKind())
         kinds.register(EarningInteractionKind())

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from loyalty import reversals, tier_words, words
 from loyalty.models import Entry, Tier, TierChange
 from members import timeline
+from members.conditions.facts import choices_kept
 from members.models import Member
 from members.timeline import Act, TimelineItem, Tone
 from staff.permissions import Permission
@@ -34,7 +35,8 @@ def points(member: Member, before: datetime, limit: int) -> Sequence[TimelineIte
         .select_related("redemption__created_by", "reversed_by")
         .order_by("-occurred_at", "-seq")[:limit]
     )
-    return [_entry(entry, tiers) for entry in entries]
+    with choices_kept():
+        return [_entry(entry, tiers) for entry in entries]
 
 
 def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:

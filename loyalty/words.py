@@ -8,6 +8,7 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierBenefit
+from members.conditions import facts
 from staff import figures
 
 Explanation = dict[str, Any]
@@ -209,9 +210,11 @@ def _step(step: Explanation, currency: str | None, tiers: dict[str, Tier] | None
         }
     if Decimal(step["factor"]) == 1:
         return ""
-    name = {"multiplier": _("multiplied"), "ladder": _("by amount")}.get(kind, str(step.get("is") or ""))
+    name = {"multiplier": _("multiplied"), "ladder": _("by amount")}.get(kind, "")
     if step.get("fact") == "member.tier":
         name = _tier_of(str(step["is"]), tiers)
+    elif kind == "coefficient":
+        name = _choice(str(step["fact"]), str(step.get("is") or ""))
     if step.get("on"):
         name = ", ".join(str(base["rule"]) for base in step["on"])
     return _("%(tier)s ×%(multiplier)s") % {"tier": name, "multiplier": _plain(Decimal(step["factor"]))}
@@ -242,6 +245,12 @@ def _points(points: int) -> str:
 def _tier_of(key: str, tiers: dict[str, Tier] | None) -> str:
     tier = tiers.get(key) if tiers is not None else Tier.objects.filter(key=key).first()
     return tier_name(tier) if tier else key
+
+
+def _choice(key: str, value: str) -> str:
+    """A value by its name, where it is one of the choices that members have too: a stage, a segment."""
+    fact = facts.find(key)
+    return str(fact.choice_labels().get(value, value)) if fact else value
 
 
 def _rate(points: Decimal, per_amount: Decimal, currency: str | None = None) -> str:

@@ -35,6 +35,10 @@ NAMES = (
     gettext_noop("sample"),
     gettext_noop("import"),
     gettext_noop("member"),
+    gettext_noop("Segment"),
+    gettext_noop("segment"),
+    gettext_noop("Build segments"),
+    gettext_noop("Members"),
     gettext_noop("Household"),
     gettext_noop("household"),
     gettext_noop("Before"),
@@ -46,6 +50,11 @@ def register() -> None:
     """Tell the audit the words of this room's actions."""
     audit.describe(
         {
+            "segment.create": _("made a segment"),
+            "segment.change": _("changed a segment"),
+            "segment.delete": _("deleted a segment"),
+            "segment.list": _("set the list of a segment"),
+            "segment.export": _("exported the members of a segment"),
             "household.create": _("founded a household"),
             "household.rename": _("renamed a household"),
             "household.join": _("put a member into a household"),

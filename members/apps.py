@@ -10,11 +10,13 @@ class MembersConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's own facts, timeline sources and import kinds; loyalty brings what earns."""
-        from members import acts, facts, history
+        from members import acts, facts, history, segments
+        from members.conditions import uses
         from members.importing import background, kinds  # noqa: F401 (background registers its jobs)
         from members.importing.people import MemberKind
 
         acts.register()
         facts.register()
         history.register()
+        uses.register(segments.keep)
         kinds.register(MemberKind())

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from members.conditions import facts
 from members.conditions.facts import Choice, Custom, Fact, FactType, Parameter, Rows, Scalar, Sql, Test, in_days
-from members.models import Member
+from members.models import Member, Segment
 
 PROFILE = _("Profile")
 PURCHASES = _("Purchases")
@@ -52,6 +52,16 @@ LAST_SCORES = """
     WHERE r.member_id IS NOT NULL AND r.score IS NOT NULL
     ORDER BY r.member_id, r.answered_at DESC NULLS LAST, r.id DESC
 """
+
+# By purchases: none; the first at most 90 days ago; the last at most 90, at most 365, or more days ago.
+LIFECYCLE: list[Choice] = [
+    ("prospect", _("prospect (never bought)")),
+    ("new", _("new (first bought within 90 days)")),
+    ("active", _("active (bought within 90 days)")),
+    ("lapsing", _("lapsing (bought within a year)")),
+    ("dormant", _("dormant (bought longer ago)")),
+]
+RECENT_DAYS, YEAR_DAYS = 90, 365
 
 ATTRIBUTE_NUMBER = r"""
     CASE WHEN m.attributes->>%s ~ '^-?[0-9]{1,15}(\.[0-9]{1,6})?$' THEN (m.attributes->>%s)::numeric END
@@ -101,6 +111,41 @@ def _last_purchase(test: Test) -> Sql:
         text += f" AND NOT {seen}= %s AND p.purchased_at >= %s)"
         params += (test.now, until)
     return Sql(text, params)
+
+
+def segments() -> list[Choice]:
+    """The segments by id, in the order of their names."""
+    return [(str(pk), name) for pk, name in Segment.objects.order_by("name").values_list("pk", "name")]
+
+
+def _in_segment(test: Test) -> Sql:
+    """By the rows of the last build: one look at an index for each member, or one read of the segment's rows."""
+    return Sql(
+        "EXISTS (SELECT 1 FROM members_segmentmember s WHERE s.member_id = m.id AND s.segment_id = ANY(%s)"
+        " AND s.left_at IS NULL)",
+        ([int(pk) for pk in test.value],),
+    )
+
+
+def _lifecycle(test: Test) -> Sql:
+    """Each stage by looks at the index of purchases; those that were given back whole do not count."""
+    recent, year = test.days_ago(RECENT_DAYS), test.days_ago(YEAR_DAYS)
+    bought = "EXISTS (SELECT 1 FROM members_net_purchase p WHERE p.member_id = m.id AND p.purchased_at <= %s{})"
+    ever, since, before = bought.replace("{}", ""), bought.replace("{}", _SINCE), bought.replace("{}", _BEFORE)
+    now = test.now
+    stages = {
+        "prospect": Sql(f"NOT {ever}", (now,)),
+        "new": Sql(f"{since} AND NOT {before}", (now, recent, now, recent)),
+        "active": Sql(f"{since} AND {before}", (now, recent, now, recent)),
+        "lapsing": Sql(f"{since} AND NOT {since}", (now, year, now, recent)),
+        "dormant": Sql(f"{ever} AND NOT {since}", (now, now, year)),
+    }
+    chosen = [stages[stage] for stage in test.value]
+    text = " OR ".join(f"({stage.text})" for stage in chosen)
+    return Sql(text, tuple(param for stage in chosen for param in stage.params))
+
+
+_SINCE, _BEFORE = " AND p.purchased_at >= %s", " AND p.purchased_at < %s"
 
 
 def _interaction(test: Test) -> Sql:
@@ -302,6 +347,27 @@ PURCHASE_FACTS = [
     ),
 ]
 
+STANDING_FACTS = [
+    Fact(
+        key="member.segment",
+        group=PROFILE,
+        label=_("Segment"),
+        type=FactType.CHOICE,
+        choices=segments,
+        sql=Custom(_in_segment),
+        phrases={"in": _("are in the segment %(value)s"), "not_in": _("are not in the segment %(value)s")},
+    ),
+    Fact(
+        key="member.lifecycle",
+        group=PURCHASES,
+        label=_("Stage"),
+        type=FactType.CHOICE,
+        choices=lambda: LIFECYCLE,
+        sql=Custom(_lifecycle),
+        phrases={"in": _("are %(value)s"), "not_in": _("are not %(value)s")},
+    ),
+]
+
 ENGAGEMENT_FACTS = [
     Fact(
         key="member.last_score",
@@ -358,5 +424,5 @@ ENGAGEMENT_FACTS = [
 
 def register() -> None:
     """Make them known to conditions."""
-    for fact in (*PROFILE_FACTS, *PURCHASE_FACTS, *ENGAGEMENT_FACTS):
+    for fact in (*PROFILE_FACTS, *PURCHASE_FACTS, *STANDING_FACTS, *ENGAGEMENT_FACTS):
         facts.register(fact)

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from members.views import conditions, find, households, member
+from members.views import conditions, find, households, member, segments
 
 app_name = "members"
 
@@ -14,6 +14,13 @@ urlpatterns = [
     path("households/new/", households.create, name="household-new"),
     path("households/<int:pk>/", households.household, name="household"),
     path("households/<int:pk>/rename/", households.rename, name="household-rename"),
+    path("segments/", segments.segment_list, name="segments"),
+    path("segments/new/", segments.create, name="segment-new"),
+    path("segments/<int:pk>/", segments.segment, name="segment"),
+    path("segments/<int:pk>/edit/", segments.edit, name="segment-edit"),
+    path("segments/<int:pk>/build/", segments.build, name="segment-build"),
+    path("segments/<int:pk>/delete/", segments.delete, name="segment-delete"),
+    path("segments/<int:pk>/members.csv", segments.export, name="segment-export"),
     path("export.csv", find.export, name="export"),
     path("conditions/", conditions.redraw, name="conditions"),
     path("conditions/count/", conditions.count, name="condition-counts"),

@@ -31,6 +31,7 @@ class Permission(StrEnum):
     MEMBERS_REVEAL = "members.reveal"
     MEMBERS_EDIT = "members.edit"
     MEMBERS_IMPORT = "members.import"
+    SEGMENTS_EDIT = "segments.edit"
     POINTS_REDEEM = "points.redeem"
     POINTS_ADJUST = "points.adjust"
     POINTS_REVERSE = "points.reverse"
@@ -61,6 +62,7 @@ ROLE_PERMISSIONS: dict[str, frozenset[Permission]] = {
             P.DESK_USE,
             P.MEMBERS_VIEW,
             P.MEMBERS_IMPORT,
+            P.SEGMENTS_EDIT,
             P.PROGRAMME_VIEW,
             P.PROGRAMME_EDIT,
             P.TIERS_GRANT,
@@ -109,6 +111,7 @@ class Scope(models.TextChoices):
     MEMBERS_READ = "members.read", _("read members")
     MEMBERS_CONTACTS = "members.contacts", _("read phone numbers, e-mail addresses and birthdays too")
     MEMBERS_WRITE = "members.write", _("enrol and change members")
+    SEGMENTS_READ = "segments.read", _("read segments")
     PURCHASES_READ = "purchases.read", _("read purchases")
     PURCHASES_WRITE = "purchases.write", _("record purchases")
     REFUNDS_WRITE = "refunds.write", _("record refunds")
@@ -128,6 +131,7 @@ SCOPE_PERMISSIONS: dict[str, Permission] = {
     Scope.MEMBERS_READ: P.MEMBERS_VIEW,
     Scope.MEMBERS_CONTACTS: P.MEMBERS_REVEAL,
     Scope.MEMBERS_WRITE: P.MEMBERS_EDIT,
+    Scope.SEGMENTS_READ: P.MEMBERS_VIEW,
     Scope.PURCHASES_READ: P.MEMBERS_VIEW,
     Scope.PURCHASES_WRITE: P.MEMBERS_IMPORT,
     Scope.REFUNDS_WRITE: P.MEMBERS_IMPORT,
@@ -168,6 +172,7 @@ PERMISSION_WORDS = {
     P.MEMBERS_REVEAL: _("see phone numbers and e-mail addresses in full"),
     P.MEMBERS_EDIT: _("change members and what they agreed to"),
     P.MEMBERS_IMPORT: _("import members and what they did"),
+    P.SEGMENTS_EDIT: _("make and change segments"),
     P.POINTS_REDEEM: _("redeem points for a member"),
     P.POINTS_ADJUST: _("give a member points and take them"),
     P.POINTS_REVERSE: _("take an entry of a member's points back"),

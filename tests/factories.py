@@ -4,6 +4,7 @@ They write the rows of the rooms at the bottom (staff, members). What has a real
 imports, runs) is made by that writer in the tests.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -13,7 +14,8 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
-from members.models import Consent, Interaction, Member, Purchase, SurveyResponse
+from members import segments
+from members.models import Consent, Interaction, Member, Purchase, Segment, SurveyResponse
 from staff.models import User
 from staff.permissions import Role
 
@@ -89,3 +91,17 @@ def make_response(member: Member | None = None, *, score: int | None = 9, **fiel
     """An answer to "would you recommend us"; anonymous without a member."""
     values: dict[str, Any] = {"key": f"response:{next(_serial)}", "answered_at": timezone.now()}
     return SurveyResponse.objects.create(member=member, score=score, **(values | fields))
+
+
+def make_segment(name: str, *, members: Sequence[Member] | None = None, conditions: Any = None) -> Segment:
+    """A segment that is built: of these members, or else of all for whom the conditions hold (active members)."""
+    if members is not None:
+        segment = Segment(name=name, kind=Segment.Kind.STATIC)
+        segments.save(segment, user=None)
+        segments.fill(segment, [member.pk for member in members])
+        return segment
+    tree = conditions or {"all": [{"fact": "member.status", "op": "in", "value": ["active"]}]}
+    segment = Segment(name=name, kind=Segment.Kind.DYNAMIC, conditions=tree)
+    segments.save(segment, user=None)
+    segments.build(segment)
+    return segment

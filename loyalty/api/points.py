@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from loyalty import ledger, pools, words
 from loyalty.models import Account, Entry, Lot, Tier
 from members.api.naming import member_of
+from members.conditions.facts import choices_kept
 from members.models import Member
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
@@ -178,7 +179,8 @@ def _state(lot: Lot, now: datetime) -> str:
 def entries_told(entries: Sequence[Entry]) -> Sequence[Any]:
     """The entries with why they are there; the tiers' names are read once for all of them."""
     tiers = {tier.key: tier for tier in Tier.objects.all()}
-    return [_entry(entry, tiers) for entry in entries]
+    with choices_kept():
+        return [_entry(entry, tiers) for entry in entries]
 
 
 def _entry(entry: Entry, tiers: dict[str, Tier]) -> Any:

@@ -26,6 +26,7 @@ class Need(Flag):
     HISTORY = auto()  # which purchase of the member it is, and when the first and the last one were
     TIER = auto()
     PERSON = auto()
+    KEPT = auto()  # what other places keep of the member in rows: segments, models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Facts:
     """What was known of the member just before the event. What was not gathered is None.
 
     ``nth`` counts the member's purchases up to and including this one (of an interaction: with the one
-    that would come next).
+    that would come next). ``kept`` has values by the key of the fact, a list where several hold at once.
     """
 
     nth: int | None = None
@@ -93,6 +94,7 @@ class Facts:
     gender: str | None = None
     language: str | None = None
     attributes: Mapping[str, Any] | None = None
+    kept: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

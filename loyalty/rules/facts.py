@@ -15,12 +15,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from psycopg import sql
 
 from loyalty.facts import tiers
 from loyalty.rules.events import EVENT_KINDS, INTERACTION, PURCHASE, SURVEY, Case, EventKind, Need
-from loyalty.rules.vocabulary import Read, named, number, on, on_line, one_of, yes_no
+from loyalty.rules.vocabulary import Read, kept, named, number, on, on_line, one_of, yes_no
 from members.conditions.facts import Choice, Fact, FactType
-from members.facts import MONTHS, attribute_names, interaction_kinds
+from members.facts import LIFECYCLE, MONTHS, RECENT_DAYS, YEAR_DAYS, attribute_names, interaction_kinds, segments
 from members.models import Member
 
 THE_PURCHASE = _("Purchase")
@@ -40,16 +41,6 @@ WEEKDAYS: Final[list[Choice]] = [
     ("7", _("Sunday")),
 ]
 
-# By purchases before the event: none; the first at most 90 days ago; the last at most 90, 365, or more days ago.
-LIFECYCLE: Final[list[Choice]] = [
-    ("prospect", _("prospect (never bought)")),
-    ("new", _("new (first bought within 90 days)")),
-    ("active", _("active (bought within 90 days)")),
-    ("lapsing", _("lapsing (bought within a year)")),
-    ("dormant", _("dormant (bought longer ago)")),
-]
-RECENT_DAYS, YEAR_DAYS = 90, 365
-
 A_NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 
 # A look at the newest purchases is enough to suggest names; all of them would be a scan.
@@ -66,7 +57,7 @@ _NEWEST: Final = {
 
 
 def lifecycle(case: Case) -> str | None:
-    """The member's stage before the event, see :data:`LIFECYCLE`; None where purchases were not gathered."""
+    """The member's stage before the event, see ``members.facts.LIFECYCLE``; None where purchases were not gathered."""
     if case.facts.nth is None:
         return None
     if case.facts.previous_at is None or case.facts.first_at is None:
@@ -302,6 +293,14 @@ def _register_member() -> None:
         one_of("member.lifecycle", THE_MEMBER, _("Stage"), _("the member's stage"), lambda: LIFECYCLE),
         lambda case, _p: lifecycle(case),
         Need.HISTORY,
+    )
+    kept(
+        one_of("member.segment", THE_MEMBER, _("Segment"), _("the member's segment"), segments),
+        sql.SQL(
+            "(SELECT coalesce(jsonb_agg(s.segment_id::text ORDER BY s.segment_id), '[]') FROM members_segmentmember s"
+            " WHERE s.member_id = event.member_id AND s.entered_at <= event.at"
+            " AND (s.left_at IS NULL OR s.left_at > event.at))"
+        ),
     )
     for key, label, yes, no, read in (
         (

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from loyalty.rules import vocabulary
 from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY, BasketLine, Event, EventKind, Facts, Need
 from loyalty.tiers import Rung
 
@@ -66,6 +67,13 @@ def of_many(
             yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before, named=named) for row in rows]
 
 
+def kept_of(cursor: CursorWrapper, member_id: int, at: datetime) -> Any:
+    """What is kept of a member in rows, as at a moment, by the key of the fact."""
+    statement = sql.SQL("SELECT {} FROM (SELECT %s::bigint AS member_id, %s::timestamptz AS at) event").format(_kept())
+    cursor.execute(statement.as_string(), [member_id, at])
+    return _json(cursor.fetchone()[0])
+
+
 def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
     """What a row says of the member; what it does not say is unknown."""
     return Facts(
@@ -79,19 +87,29 @@ def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
         gender=row.get("gender"),
         language=row.get("language"),
         attributes=_json(row.get("attributes")),
+        kept=_json(row.get("kept")),
     )
 
 
 def _query(kind: EventKind, source: sql.SQL, needs: Need) -> str:
-    columns, joins = [_COLUMNS[kind]], [source]
+    columns: list[sql.Composable] = [_COLUMNS[kind]]
+    joins = [source]
     for part, (wanted, joined) in _PARTS[kind].items():
         if part in needs:
             columns.append(wanted)
             joins.append(joined)
+    if Need.KEPT in needs:
+        columns.append(sql.SQL("{} AS kept").format(_kept()))
     statement = sql.SQL("SELECT {} FROM {} ORDER BY event.at, event.id").format(
         sql.SQL(", ").join(columns), sql.SQL(" ").join(joins)
     )
     return statement.as_string()  # as text: within a request, django-pghistory reads each statement
+
+
+def _kept() -> sql.Composed:
+    """One JSON object of all that is kept, by the key of the fact; the keys are our own."""
+    pairs = (sql.SQL("{}, {}").format(sql.Literal(key), value) for key, value in vocabulary.KEPT.items())
+    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
 
 
 def _gathered(

@@ -8,6 +8,7 @@ from typing import Any, Final
 from loyalty.rules import vocabulary
 from loyalty.rules.definition import Coefficient, Definition, Effect, Fixed, Ladder, Multiplier, PerAmount, PerLine
 from loyalty.rules.events import Case, Event
+from members.conditions.predicate import Several
 
 # An unrounded figure in an explanation is cut to this many decimals (half up); the points are not.
 SHOWN_DECIMALS: Final = 6
@@ -116,11 +117,22 @@ def _factor(effect: Effect, case: Case) -> tuple[Fraction, Step]:
         factor = _ladder(effect, case.event.exact_value)
         return factor, {"type": "ladder", "of": effect.of, "factor": shown(factor)}
     if isinstance(effect, Coefficient):
-        value = vocabulary.reader(effect.line)(case)
-        factor = case.facts.tier_factor if effect.factors is None else effect.factors.get(str(value), effect.default)
+        value, factor = _coefficient(effect, case)
         told = {"type": "coefficient", "fact": effect.line.fact.key, "is": value, "factor": shown(factor)}
         return factor, told
     raise TypeError(effect)
+
+
+def _coefficient(effect: Coefficient, case: Case) -> tuple[Any, Fraction]:
+    """What the fact is, and its factor; where several hold at once (segments), the one with the largest factor."""
+    value = vocabulary.reader(effect.line)(case)
+    if effect.factors is None:
+        return value, case.facts.tier_factor
+    if type(value) is not Several:
+        return value, effect.factors.get(str(value), effect.default)
+    named = [(effect.factors[one], one) for one in value if one in effect.factors]
+    factor, one = max(named, default=(effect.default, None))
+    return one, factor
 
 
 def _ladder(effect: Ladder, amount: Fraction) -> Fraction:

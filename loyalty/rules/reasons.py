@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from loyalty.rules import sentences
 from loyalty.rules.results import MOST_POINTS, Reason, Refusal, TooManyPoints
+from loyalty.rules.vocabulary import KEPT
 from members.conditions.facts import FactType
 from members.conditions.predicate import Failed, Several
 from members.conditions.sentences import clauses
@@ -46,7 +47,9 @@ def condition(failed: Failed) -> str:
     asked = clauses(failed.node)
     if not isinstance(failed.node, Line):
         return _("Not fulfilled: %(condition)s.") % {"condition": asked}
-    if failed.found is None or (isinstance(failed.found, Several) and not failed.found):
+    if failed.found == () and failed.node.fact.key in KEPT:
+        return _("Asked: %(condition)s. There is none.") % {"condition": asked}
+    if failed.found is None or failed.found == ():
         return _("Asked: %(condition)s. It is not known.") % {"condition": asked}
     return _("Asked: %(condition)s. It is %(found)s.") % {
         "condition": asked,

@@ -12,8 +12,8 @@ from django.utils import timezone
 from loyalty import tiers
 from loyalty.models import CapUse, Entry, RuleVersion
 from loyalty.policies import settings_now
-from loyalty.rules import engine, versions
-from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts
+from loyalty.rules import engine, gathering, versions
+from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts, Need
 from loyalty.rules.results import CapKey, Reckoning, Terms, Used
 from members.models import Member, Purchase
 
@@ -32,6 +32,9 @@ def simulate(
     Of caps counts what others have used of them; what ``purchase`` itself used is given back first.
     """
     facts = facts_of(member, event.occurred_at, purchase) if member else Facts(nth=1)
+    if member and Need.KEPT in engine.needs(terms):
+        with connection.cursor() as cursor:
+            facts = replace(facts, kept=gathering.kept_of(cursor, member.pk, event.occurred_at))
     used = _used(engine.cap_keys(event, terms), purchase)
     return engine.reckon(event, facts, terms, used, point_value=settings_now().point_value)
 

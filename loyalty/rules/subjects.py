@@ -3,11 +3,16 @@
 Also what the condition builder needs to know of events: their facts, and the words around the conditions.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import TextField
+from django.db.models.functions import Cast
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from loyalty.rule_models import RuleVersion
 from loyalty.rules.events import EVENT_KINDS, INTERACTION, PURCHASE, SURVEY, EventKind
 from loyalty.rules.vocabulary import LINES, VOCABULARIES
 from members.conditions import scopes
@@ -15,6 +20,7 @@ from members.conditions.facts import FactType, Vocabulary
 from members.conditions.scopes import Scope
 from members.conditions.sentences import clauses
 from members.conditions.tree import ConditionError, parse
+from members.conditions.uses import Use
 
 MISSING = "…"
 LINE_SCOPE = "line"
@@ -67,6 +73,14 @@ def facts_with_choices(definition: dict[str, Any]) -> list[tuple[str, str]]:
         for fact in vocabulary_of(definition).all_facts()
         if fact.type is FactType.CHOICE and not fact.key.startswith("line.")
     ]
+
+
+def keep(key: str) -> Iterator[Use]:
+    """Where this room keeps what names facts: in every version of a rule, since even old ones explain old points."""
+    versions = RuleVersion.objects.annotate(text=Cast("definition", TextField())).filter(text__contains=f'"{key}"')
+    for version in versions.select_related("rule").order_by("rule__name", "version"):
+        url = reverse("loyalty:rule", args=[version.rule_id])
+        yield Use(gettext_lazy("Earning rule"), str(version), url, version.definition)
 
 
 def register() -> None:

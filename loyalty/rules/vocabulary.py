@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from psycopg import sql
 
 from loyalty.rules.events import EVENT_KINDS, PURCHASE, BasketLine, Case, EventKind, Need
 from members.conditions.facts import Choice, Fact, FactType, Parameter, Text, Vocabulary
@@ -18,6 +19,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {kind: Vocabulary() for kind in EVE
 LINES: Final = Vocabulary()
 _reads: dict[str, tuple[Read, Need]] = {}
 _reads_of_line: dict[str, Callable[[BasketLine], Any]] = {}
+# Facts that are kept in rows somewhere: how each is read, over ``event.member_id`` and ``event.at``.
+KEPT: Final[dict[str, sql.SQL]] = {}
 
 
 def reader(line: Line) -> Callable[[Case], Any]:
@@ -49,6 +52,21 @@ def on_line(fact: Fact, read: Callable[[BasketLine], Any]) -> None:
     LINES.register(fact)
     _reads_of_line[fact.key] = read
     on((PURCHASE,), fact, lambda case, _p: Several(read(line) for line in case.event.lines), Need.LINES)
+
+
+def kept(fact: Fact, value: sql.SQL) -> None:
+    """A choice about the member that is kept in rows, here or in a room above, and so can set a coefficient too.
+
+    ``value`` is an SQL expression over ``event.member_id`` and ``event.at``; it gives text, or an array of texts in
+    JSON where several hold at once.
+    """
+    KEPT[fact.key] = value
+    on(EVENT_KINDS, fact, lambda case, _p: _kept_value(case, fact.key), Need.KEPT)
+
+
+def _kept_value(case: Case, key: str) -> Any:
+    value = (case.facts.kept or {}).get(key)
+    return Several(value) if isinstance(value, list) else value
 
 
 def _amounts(what: Text) -> dict[str, Text]:

@@ -17,6 +17,7 @@ from loyalty.ledger import sealing
 from loyalty.liability import COLUMNS, Movement, liability
 from loyalty.models import Entry, Tier
 from loyalty.months import month_of, months_after, start_of_day
+from members.conditions.facts import choices_kept
 from members.models import Member
 from staff import figures
 from staff.axes import month_words
@@ -142,6 +143,11 @@ def entries(request: DeskRequest) -> HttpResponse:
     members = Member.objects.in_bulk({entry.member_id for entry in rows})
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     last = rows[PAGE - 1] if len(rows) > PAGE else None
+    with choices_kept():
+        told = [
+            (entry, members.get(entry.member_id), words.title(entry), words.details(entry, tiers))
+            for entry in rows[:PAGE]
+        ]
     return render(
         request,
         "loyalty/ledger_entries.html",
@@ -150,10 +156,7 @@ def entries(request: DeskRequest) -> HttpResponse:
             "column": _("Debt") if column == DEBT else column_words()[column],
             "is_debt": column == DEBT,
             "total": total,
-            "rows": [
-                (entry, members.get(entry.member_id), words.title(entry), words.details(entry, tiers))
-                for entry in rows[:PAGE]
-            ],
+            "rows": told,
             "older": f"{last.occurred_at.isoformat()}_{last.pk}" if last else None,
             "before": before,
             "csv_url": f"{reverse('loyalty:ledger-entries-csv')}?month={month:%Y-%m}&column={column}",

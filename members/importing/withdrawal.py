@@ -16,7 +16,7 @@ from psycopg import sql
 from members.importing import kinds
 from members.importing.composed import execute
 from members.importing.kinds import Text, UndoPreview
-from members.models import Consent, ImportChange, Member
+from members.models import Consent, ImportChange, Member, SegmentMember
 
 # What a member looks like before and after a change; restored field by field.
 IMAGE = """jsonb_build_object(
@@ -111,6 +111,9 @@ def remove(cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
     cursor.execute(
         "DELETE FROM members_importchange WHERE member_id IN (SELECT member_id FROM import_fates WHERE fate <> 'stay')"
     )
+    cursor.execute(
+        "DELETE FROM members_segmentmember WHERE member_id IN (SELECT member_id FROM import_fates WHERE fate <> 'stay')"
+    )
     for relation in _relations():
         if relation.is_history and relation.is_bound:
             gone = "DELETE FROM {table} WHERE {column} IN (SELECT member_id FROM import_fates WHERE fate = 'remove')"
@@ -144,7 +147,7 @@ def _relations() -> list[_Relation]:
     found = []
     for relation in Member._meta.related_objects:
         model, field = relation.related_model, relation.field
-        if model in {Consent, ImportChange} or not isinstance(field, models.ForeignKey):
+        if model in {Consent, ImportChange, SegmentMember} or not isinstance(field, models.ForeignKey):
             continue
         meta = model._meta
         words, is_history = str(meta.verbose_name_plural), meta.label in history

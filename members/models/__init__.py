@@ -16,6 +16,7 @@ from django.utils.translation import pgettext_lazy
 
 from members.models.experiments import Experiment, Exposure
 from members.models.imports import ImportRun
+from members.models.segments import Segment, SegmentBuild, SegmentMember
 
 __all__ = [
     "Consent",
@@ -31,6 +32,9 @@ __all__ = [
     "PurchaseQuerySet",
     "Refund",
     "RefundLine",
+    "Segment",
+    "SegmentBuild",
+    "SegmentMember",
     "SurveyResponse",
     "validate_time_zone",
 ]

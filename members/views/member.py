@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from members import consents, masking, profile, timeline
+from members import consents, masking, profile, segments, timeline
 from members.models import Consent, Member
 from members.views.find import STATUS_TONES
 from staff import audit, figures
@@ -120,6 +120,7 @@ def _who(request: DeskRequest, who: Member, *, is_revealed: bool) -> dict[str, A
         "may_reveal": request.user.may(Permission.MEMBERS_REVEAL) and bool(who.phone or who.email),
         "may_edit": request.user.may(Permission.MEMBERS_EDIT),
         "agreements": profile.agreements(who),
+        "segments": segments.names_of(who.pk),
         "language": dict(settings.LANGUAGES).get(who.language, who.language),
         "attributes": [(_as_label(name), value) for name, value in sorted(who.attributes.items())],
     }

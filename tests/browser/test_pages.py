@@ -15,7 +15,7 @@ from loyalty import adjustments, ledger, programme, rewards, rules
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, Reward, RuleVersion
 from loyalty.rules import starters
-from members import households
+from members import households, segments
 from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
@@ -25,7 +25,7 @@ from staff.permissions import Role
 from tests.analytics.programme import an_ab_result, an_imported_result, half_a_year_of_everything
 from tests.browser.conftest import Desk
 from tests.campaigns.campaigns import draft_at, running_campaign
-from tests.factories import make_interaction, make_member, make_purchase, make_response, make_user
+from tests.factories import make_interaction, make_member, make_purchase, make_response, make_segment, make_user
 
 Address = str | Callable[[], str]
 
@@ -204,6 +204,14 @@ def a_waiting_approval() -> str:
     return asked.get_absolute_url()
 
 
+def a_segment_that_is_used() -> str:
+    """A segment with members, who left it, and another segment that asks for it."""
+    inside = make_segment("Regulars", members=[make_member(), make_member()])
+    segments.fill(inside, [make_member().pk])
+    make_segment("All but regulars", conditions={"fact": "member.segment", "op": "not_in", "value": [str(inside.pk)]})
+    return f"/members/segments/{inside.pk}/"
+
+
 def a_household() -> str:
     """A household of two."""
     home = households.create(name="Wang", kind="household", user=None)
@@ -259,6 +267,11 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/members/households/", Role.CUSTOMER_SERVICE),
         ("/members/households/new/", Role.CUSTOMER_SERVICE),
         (busy_member, Role.CUSTOMER_SERVICE),
+        ("/members/segments/", Role.MARKETING_MANAGER),
+        ("/members/segments/new/", Role.MARKETING_MANAGER),
+        ("/members/segments/new/?kind=static", Role.MARKETING_MANAGER),
+        (a_segment_that_is_used, Role.MARKETING_MANAGER),
+        ("/members/segments/", Role.CUSTOMER_SERVICE),
     ],
     "imports": [
         ("/members/imports/", Role.MARKETING_MANAGER),

@@ -25,6 +25,7 @@ OPERATIONS = {
     ("post", "members/{number}/points/transfers/"): S.POINTS_TRANSFER,
     ("get", "members/{number}/tier/"): S.TIERS_READ,
     ("get", "tiers/"): S.TIERS_READ,
+    ("get", "segments/"): S.SEGMENTS_READ,
     ("get", "purchases/"): S.PURCHASES_READ,
     ("post", "purchases/"): S.PURCHASES_WRITE,
     ("get", "purchases/{key}/"): S.PURCHASES_READ,

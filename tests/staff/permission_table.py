@@ -28,7 +28,7 @@ from staff import api_keys
 from staff.models import Approval, Job
 from staff.permissions import Permission, Scope
 from tests.campaigns.campaigns import make_draft
-from tests.factories import make_interaction, make_member, make_purchase, make_user
+from tests.factories import make_interaction, make_member, make_purchase, make_segment, make_user
 
 P = Permission
 
@@ -106,6 +106,10 @@ def a_member() -> Mapping[str, Any]:
 
 def a_household() -> Mapping[str, Any]:
     return {"pk": households.create(name="Wang", kind="household", user=None).pk}
+
+
+def a_segment() -> Mapping[str, Any]:
+    return {"pk": make_segment("Active").pk}
 
 
 def a_member_and_tiers() -> Mapping[str, Any]:
@@ -302,6 +306,13 @@ TABLE: dict[str, Row] = {
     "members:household": opens(P.MEMBERS_VIEW, a_household),
     "members:household-new": Row(P.MEMBERS_EDIT, data={"name": "Wang", "kind": "household"}),
     "members:household-rename": posts(P.MEMBERS_EDIT, a_household, data={"name": "Li", "kind": "company"}),
+    "members:segments": opens(P.MEMBERS_VIEW),
+    "members:segment": opens(P.MEMBERS_VIEW, a_segment),
+    "members:segment-new": Row(P.SEGMENTS_EDIT, data={"name": "Wang", "conditions": '{"all": []}'}),
+    "members:segment-edit": Row(P.SEGMENTS_EDIT, a_segment, data={"name": "Li"}),
+    "members:segment-build": posts(P.SEGMENTS_EDIT, a_segment),
+    "members:segment-delete": posts(P.SEGMENTS_EDIT, a_segment),
+    "members:segment-export": opens(P.MEMBERS_VIEW, a_segment),
     "members:conditions": posts(P.DESK_USE),
     "members:condition-counts": posts(P.MEMBERS_VIEW),
     "members:imports": opens(P.MEMBERS_IMPORT),
@@ -353,6 +364,7 @@ TABLE: dict[str, Row] = {
     "api:redemption": answers(Scope.REWARDS_READ, a_redemption),
     "api:redemption-confirm": answers(Scope.REWARDS_REDEEM, a_redemption, status=405),
     "api:redemption-cancel": answers(Scope.REWARDS_REDEEM, a_redemption, status=405),
+    "api:segments": answers(Scope.SEGMENTS_READ),
     "api:tiers": answers(Scope.TIERS_READ),
     "api:tier": answers(Scope.TIERS_READ, a_member_and_tiers),
     "api:survey-responses": answers(Scope.INTERACTIONS_WRITE, status=405),

@@ -28,6 +28,7 @@ EXPECTED = {
     Permission.MEMBERS_REVEAL: "ac",
     Permission.MEMBERS_EDIT: "ac",
     Permission.MEMBERS_IMPORT: "am",
+    Permission.SEGMENTS_EDIT: "am",
     Permission.POINTS_REDEEM: "ac",
     Permission.POINTS_ADJUST: "ac",
     Permission.TIERS_GRANT: "am",
