@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("members", "0009_check_refunds_as_they_stand"),
+        ("members", "0010_purchase_add_input_hash"),
         ("pghistory", "0007_auto_20250421_0444"),
         ("staff", "0005_answers_of_requests"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
