@@ -12,11 +12,12 @@ class MembersConfig(AppConfig):
         """Fill in the room's own facts, timeline sources and import kinds; loyalty brings what earns."""
         from members import acts, facts, history, segments
         from members.conditions import uses
-        from members.importing import background, kinds  # noqa: F401 (background registers its jobs)
+        from members.importing import background, kinds, taking_back  # noqa: F401 (background registers its jobs)
         from members.importing.people import MemberKind
 
         acts.register()
         facts.register()
         history.register()
         uses.register(segments.keep)
+        taking_back.register()
         kinds.register(MemberKind())

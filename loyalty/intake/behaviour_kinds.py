@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, rules, tiers
+from loyalty import ledger, limits, rules, tiers
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import members_named, naming
 from loyalty.intake.purchase_kind import refusal_of
@@ -70,7 +70,8 @@ class _EarningKind(ImportKind):
             removes.append((_("points are taken back"), batch.points))
         if batch.spent_members:
             obstacles.append((_("members have spent points of this import"), batch.spent_members))
-        return UndoPreview(removes=removes, obstacles=obstacles)
+        many = limits.needs_second_person(batch.points)
+        return UndoPreview(removes=removes, obstacles=obstacles, moves_many_points=many)
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what was earned, and remove what was done."""

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, rules, tiers
+from loyalty import ledger, limits, rules, tiers
 from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
@@ -179,7 +179,8 @@ class PurchaseKind(ImportKind):
                     batch.debt,
                 )
             )
-        return UndoPreview(removes=removes, obstacles=obstacles)
+        many = limits.needs_second_person(batch.points)
+        return UndoPreview(removes=removes, obstacles=obstacles, moves_many_points=many)
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""

@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import refund_words
+from loyalty import limits, refund_words
 from loyalty.intake import refunds
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
 from loyalty.intake.withdrawal import apply_again, withdraw
@@ -166,6 +166,7 @@ class RefundKind(ImportKind):
         return UndoPreview(
             removes=[(_("refunds are removed"), Refund.objects.filter(import_run=run_id).count())],
             restores=[(_("points come back"), int(points)), (_("members get points back"), members)],
+            moves_many_points=limits.needs_second_person(int(points)),
         )
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from staff.progress import Progress
 CHECK, IMPORT, UNDO = "import-check", "import", "import-undo"
 
 
-def start(kind: str, run: ImportRun, *, user: User) -> Job:
+def start(kind: str, run: ImportRun, *, user: User | None) -> Job:
     """Queue a job of one of the three kinds for a run, and note it on the run."""
     job = jobs.start(kind, title=_title(kind, run), payload={"run": run.pk}, user=user)
     ImportRun.objects.filter(pk=run.pk).update(job=job)

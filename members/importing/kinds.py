@@ -94,12 +94,14 @@ class Counts:
 class UndoPreview:
     """What taking an import back would do: rows removed and restored, and what stands in the way.
 
-    Each is a list of (words, count). ``obstacles`` stay as they are; the rest is taken back.
+    Each is a list of (words, count). ``obstacles`` stay as they are; the rest is taken back. ``moves_many_points``:
+    more than one person of the desk decides alone.
     """
 
     removes: Sequence[tuple[Text, int]]
     restores: Sequence[tuple[Text, int]] = ()
     obstacles: Sequence[tuple[Text, int]] = ()
+    moves_many_points: bool = False
 
 
 class ImportKind(Protocol):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from members.importing import background, dates, kinds, mapping, runs
+from members.importing import background, dates, kinds, mapping, runs, taking_back
 from members.importing.encodings import Unreadable
 from members.importing.forms import MapForms, ReadingForm, UploadForm
 from members.importing.kinds import ImportKind
@@ -22,6 +22,7 @@ from members.importing.trial import samples
 from members.importing.uploads import keep_upload
 from members.models import ImportRun
 from staff import audit
+from staff.models import Approval
 from staff.paging import newest_first
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
@@ -199,13 +200,23 @@ def import_errors(request: DeskRequest, pk: int) -> FileResponse:
 @requires(Permission.MEMBERS_IMPORT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def import_undo(request: DeskRequest, pk: int) -> HttpResponse:
-    """Ask in numbers whether to take an import back (GET, a dialog), and do it as a job (POST)."""
+    """Ask in numbers whether to take an import back (GET, a dialog); posted, it is a job, or asked for."""
     run = get_object_or_404(ImportRun.objects.select_related("job"), pk=pk, state=State.DONE)
     if request.method == "POST":
         if run.job is None or run.job.is_over:
-            background.start(background.UNDO, run, user=request.user)
+            done = taking_back.take_back(run, user=request.user)
+            if isinstance(done, Approval):
+                messages.success(request, _("Asked for: a second person decides."))
         return redirect("members:import", pk=run.pk)
-    return render(request, "members/imports/_undo.html", {"run": run, "preview": runs.preview_undo(run)})
+    preview = runs.preview_undo(run)
+    context = {
+        "run": run,
+        "preview": preview,
+        "needs_second_person": taking_back.needs_second_person(preview, request.user),
+        "waiting": taking_back.waiting(run),
+        "may_see": request.user.may(Permission.APPROVALS_VIEW),
+    }
+    return render(request, "members/imports/_undo.html", context)
 
 
 @requires(Permission.MEMBERS_IMPORT)
