@@ -122,15 +122,19 @@ def redeem(
             redemption=redemption,
             lots=lots or None,
         )
-    ledger.prolong([member_id], now)
     # Last, because the reward's row is the one that everybody waits for.
     _take_from_stock(reward)
     audit.record(user, "redemption.reserve", redemption, detail={"member": member_id, "points": reward.points})
     return redemption
 
 
+@transaction.atomic
 def confirm(redemption: Redemption, *, user: User | None) -> Redemption:
-    """Promise a reserved reward for good. Confirming twice changes nothing."""
+    """Promise a reserved reward for good. Confirming twice changes nothing.
+
+    Only now has the member been active: points that lapse in idleness live on from the day it was reserved.
+    """
+    ledger.prolong([redemption.member_id], redemption.redeemed_at)
     return _step(redemption, State.RESERVED, State.CONFIRMED, user, confirmed_at=timezone.now())
 
 

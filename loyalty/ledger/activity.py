@@ -1,4 +1,6 @@
-"""Sliding lots live on while their member is active: a purchase, a redemption or an interaction counts.
+"""Sliding lots live on while their member is active: a purchase, a confirmed redemption or an interaction counts.
+
+A reward that is only reserved does not: who reserves and cancels would keep points alive for ever.
 
 Activity that came before a lot would have expired moves its expiry to its number of months after that
 activity. One activity may bring a lot into the reach of the next, so this repeats until nothing moves. It
@@ -66,7 +68,7 @@ UPDATE loyalty_lot lot SET expires_at = moved.expires_at
                 WHERE member_id = sliding.member_id AND purchased_at < least(sliding.expires_at, %(now)s)),
               (SELECT max(redeemed_at) FROM loyalty_redemption
                 WHERE member_id = sliding.member_id AND redeemed_at < least(sliding.expires_at, %(now)s)
-                  AND state <> 'cancelled'),
+                  AND state IN ('confirmed', 'fulfilled')),
               (SELECT max(occurred_at) FROM members_interaction
                 WHERE member_id = sliding.member_id AND occurred_at < least(sliding.expires_at, %(now)s))
           ) AS last_at) active

@@ -10,7 +10,7 @@ from loyalty import ledger, programme, tasks
 from loyalty.intake import record_purchase
 from loyalty.ledger import expiry
 from loyalty.models import Account, Entry, Redemption, Reward, TierStanding
-from loyalty.rewards import cancel, redeem
+from loyalty.rewards import cancel, confirm, redeem
 from staff import jobs
 from staff.models import Job
 from tests.factories import make_interaction, make_member, make_purchase
@@ -67,7 +67,9 @@ def test_points_that_come_back_to_an_expired_lot_expire_again() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("activity", ["purchase", "interaction", "redemption", "nothing", "too late"])
+@pytest.mark.parametrize(
+    "activity", ["purchase", "interaction", "redemption", "reservation", "cancelled", "nothing", "too late"]
+)
 def test_the_night_lets_sliding_points_live_on_where_the_member_was_active(activity: str) -> None:
     member = make_member()
     with time_machine.travel(NOW, tick=False) as clock:
@@ -80,9 +82,13 @@ def test_the_night_lets_sliding_points_live_on_where_the_member_was_active(activ
             make_purchase(member, purchased_at=datetime.now(UTC))
         elif activity == "interaction":
             make_interaction(member, occurred_at=datetime.now(UTC))
-        elif activity == "redemption":
+        elif activity in ("redemption", "reservation", "cancelled"):
             reward = Reward.objects.create(name="Coffee", points=60)
-            redeem(member_id=member.pk, reward_id=reward.pk, key="k", user=None)
+            redemption = redeem(member_id=member.pk, reward_id=reward.pk, key="k", user=None)
+            if activity == "redemption":
+                confirm(redemption, user=None)
+            elif activity == "cancelled":
+                cancel(redemption, user=None)
         elif activity == "too late":
             make_purchase(member, purchased_at=NOW + timedelta(days=185))
         clock.move_to(NOW + timedelta(days=345 if activity == "purchase" else 190))
