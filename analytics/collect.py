@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 KEY = "facts"
 # Raised when the meaning of a fact changes: the next fill then rebuilds everything.
-VERSION = 2
+VERSION = 3
 BATCH_MEMBERS = 20_000
 MARKS_KEPT = 200
 LOCK = 5_107_004  # an arbitrary number of our own, for pg_advisory_xact_lock

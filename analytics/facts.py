@@ -118,7 +118,7 @@ WITH parts AS (
            sum(e.points) FILTER (WHERE r.id IS NULL AND e.points > 0 AND e.kind IN ('earn', 'adjust')),
            sum(-e.points) FILTER (WHERE r.id IS NULL AND e.kind = 'redeem'),
            sum(-e.points) FILTER (WHERE r.id IS NULL AND e.kind = 'expire'),
-           sum(e.points)
+           sum(e.points + e.debt)
       FROM analytics_batch b
       JOIN loyalty_entry e ON e.member_id = b.member_id
       LEFT JOIN loyalty_entry r ON r.reverses_id = e.id

@@ -163,8 +163,8 @@ METRICS: dict[str, Metric] = {
             key="points-liability",
             name=gettext_lazy("Points liability"),
             definition=gettext_lazy(
-                "Points that members hold at the end of the month × what one point is reckoned to cost "
-                "in the programme's settings."
+                "Points outstanding at the end of the month (what is left in all lots; points that members owe are "
+                "not taken off) × what one point is reckoned to cost in the programme's settings."
             ),
             unit=Unit.MONEY,
             numerator=gettext_lazy("outstanding points"),

@@ -99,7 +99,8 @@ class MemberMonth(models.Model):
     """What one member did in one month. ``tier_key`` is the tier at its end.
 
     Issued, redeemed and expired points are those that stand: an entry that was taken back counts as
-    never written. ``points_net`` is everything the ledger holds for the month, signed.
+    never written. ``points_net`` is by how much what is left in their lots grew or fell: what
+    a member owes is not taken off.
     """
 
     member = member_key()

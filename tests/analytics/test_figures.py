@@ -13,11 +13,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from analytics import collect, drilldown
 from analytics.metrics import METRICS, ask
 from analytics.readings import Reading
 from campaigns.models import Campaign
+from loyalty import ledger, liability
+from loyalty.models import Entry
 from members.models import Member
 from staff import api_keys
 from staff.permissions import Role, Scope
@@ -153,6 +156,23 @@ def test_states_are_known_for_today_and_for_the_end_of_every_month(programme):
     assert total.numerator == sum(Member.objects.values_list("account__balance", flat=True)[:3]) == 520
     assert total.value == pytest.approx(5.20)
     assert months["2026-02"].numerator == 280
+
+
+def test_the_liability_is_that_of_the_ledger_page_also_where_members_owe(programme):
+    award = Entry.objects.filter(member=programme["Ann"], kind="earn").latest("pk")
+    ledger.claw_back(
+        award, points=100, qualifying=0, key="c", policy=ledger.Policy.DEBT, occurred_at=at(2026, 11, 6), explanation={}
+    )
+    spent = ledger.available(programme["Ann"].pk, at(2026, 11, 7))
+    ledger.spend(member_id=programme["Ann"].pk, points=spent, key="s", occurred_at=at(2026, 11, 7), explanation={})
+    award = Entry.objects.filter(member=programme["Ann"], kind="earn").earliest("pk")
+    ledger.claw_back(
+        award, points=70, qualifying=0, key="d", policy=ledger.Policy.DEBT, occurred_at=at(2026, 11, 8), explanation={}
+    )
+    assert ledger.debt_of(programme["Ann"].pk) == 70
+    collect.collect()
+    total, _months = compute("points-liability")
+    assert total.numerator == liability.liability(timezone.now()).totals.outstanding == 240
 
 
 def test_twelve_month_retention_needs_two_years():
