@@ -86,9 +86,10 @@ def result_csv(request: DeskRequest, pk: int) -> HttpResponseBase:
     if job.state != Job.State.DONE:
         raise Http404
     found = job.result["detail"]
-    names = ("events", "would", "really", "all_would", "all_really", "cost_change")
+    names = ["events", "would", "really", "all_would", "all_really", "cost_change"]
+    names += ["liability_would", "liability_really"]
     rows = [
-        [by, value, *(sums[name] for name in names)]
+        [by, value, *(sums.get(name, "") for name in names)]
         for by, part in (("month", found["by_month"]), ("tier", found["by_tier"]))
         for value, sums in part.items()
     ]
@@ -108,6 +109,7 @@ def _result(found: dict[str, Any]) -> dict[str, Any]:
         "total": total,
         "change": total["all_would"] - total["all_really"],
         "cost_change": Decimal(total["cost_change"]),
+        "liability": _liability(total),
         "since": datetime.fromisoformat(found["since"]),
         "until": datetime.fromisoformat(found["until"]),
         "months": [(_month(key), _with_cost(sums)) for key, sums in months.items()],
@@ -125,7 +127,12 @@ def _result(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_cost(sums: dict[str, Any]) -> dict[str, Any]:
-    return sums | {"cost": Decimal(sums["cost_change"])}
+    return sums | {"cost": Decimal(sums["cost_change"]), "liability": _liability(sums)}
+
+
+def _liability(sums: dict[str, Any]) -> dict[str, Decimal]:
+    """What would be owed and what is; nothing for backtests from before it was reckoned."""
+    return {name: Decimal(sums[f"liability_{name}"]) for name in ("would", "really") if f"liability_{name}" in sums}
 
 
 def _month(key: str) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import time_machine
 
-from loyalty import programme, rules
+from loyalty import programme, rewards, rules
 from loyalty.intake import record_interaction, record_purchase
-from loyalty.models import Account, CapUse, EarningRule, Entry, RuleVersion, TierStanding
+from loyalty.models import Account, CapUse, EarningRule, Entry, Reward, RuleVersion, TierStanding
 from loyalty.rules import backtest
 from staff import jobs
 from tests.factories import make_member
+from tests.loyalty.test_earning import in_force
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 
@@ -89,3 +90,63 @@ def test_interactions_are_reckoned_too() -> None:
     }
     told = result(rules.draft(EarningRule.objects.create(name="Review"), definition=definition, user=None))
     assert (told["total"]["would"], told["total"]["really"], told["members"]) == (120, 0, 1)
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_cap_that_members_share_is_used_up_in_order_of_time() -> None:
+    programme.ensure_defaults()
+    late, early = make_member(), make_member()
+    for member, days in ((late, 10), (early, 100), (late, 50)):
+        at = NOW - timedelta(days=days)
+        record_purchase(member_id=member.pk, key=f"{days}", purchased_at=at, amount=Decimal(100))
+    capped = {
+        "event": "purchase",
+        "effects": [{"type": "per_amount", "points": "1", "per": "1"}],
+        "caps": [{"per": "total", "of": "programme", "points": 150}],
+    }
+    told = result(rules.draft(EarningRule.objects.create(name="First come"), definition=capped, user=None))
+    assert {month: sums["would"] for month, sums in told["by_month"].items()} == {
+        "2026-02": 100,
+        "2026-04": 50,
+        "2026-05": 0,
+    }
+
+
+@time_machine.travel(NOW, tick=False)
+def test_the_friends_points_are_reckoned_and_compared_too() -> None:
+    programme.ensure_defaults()
+    definition = {
+        "event": "interaction",
+        "effects": [{"type": "fixed", "points": 200, "also": {"points": 300, "member_property": "referred"}}],
+    }
+    member, friend = make_member(), make_member(number="M-FRIEND")
+    active = in_force("Referral", *definition["effects"], event="interaction")
+    for number in range(2):
+        at = NOW - timedelta(days=9 - number)
+        told = {"referred": friend.number}
+        record_interaction(member_id=member.pk, key=str(number), kind="referral", occurred_at=at, properties=told)
+    total = result(active)["total"]
+    assert (total["would"], total["really"], total["all_would"], total["all_really"]) == (1_000,) * 4
+    capped = definition | {"caps": [{"per": "total", "of": "member", "points": 350}]}
+    told = result(rules.draft(active.rule, definition=capped, user=None))
+    assert (told["total"]["would"], told["members"], told["less"]) == (700, 2, 2)
+
+
+@time_machine.travel(NOW, tick=False)
+def test_the_liability_is_what_would_be_left_after_what_was_really_spent() -> None:
+    programme.ensure_defaults()
+    member = make_member()
+    at = NOW - timedelta(days=40)
+    record_purchase(member_id=member.pk, key="p", purchased_at=at, amount=Decimal(100))
+    rewards.redeem(member_id=member.pk, reward_id=Reward.objects.create(name="R", points=30).pk, key="r", user=None)
+    active = RuleVersion.objects.get()
+
+    def owed(**fields: Any) -> tuple[str, str]:
+        draft = rules.draft(active.rule, definition=rules.usual(**fields), user=None)
+        told = result(draft)
+        assert told["by_tier"]["bronze"]["liability_would"] == told["total"]["liability_would"]
+        return told["total"]["liability_would"], told["total"]["liability_really"]
+
+    assert owed() == ("0.70", "0.70")
+    assert owed(points="3") == ("2.70", "0.70")
+    assert owed(months=1) == ("0.00", "0.70")
