@@ -106,6 +106,7 @@ TEMPLATES = [
 
 DATABASES = {"default": env.db_url_config(env.str("DATABASE_URL", default="") or embedded.database_url())}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = False
+DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)  # only for staff.statements
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -13,7 +13,7 @@ from psycopg import sql
 from loyalty import ledger, policies, rules, tiers
 from loyalty.ledger.bulk import stage
 from loyalty.ledger.expiry import expire_members
-from loyalty.models import Entry, RuleVersion
+from loyalty.models import Account, Entry, RuleVersion
 from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook, share_caps
 from loyalty.rules.events import PURCHASE, EventKind
@@ -42,8 +42,12 @@ def earn_for_one(
     look: tiers.Look,
     named: Mapping[str, int],
     purchase: Purchase | None = None,
+    account: Account | None = None,
 ) -> list[Entry]:
-    """Award what one event earns: an entry for each rule that gives points. The accounts are locked."""
+    """Award what one event earns: an entry for each rule that gives points.
+
+    The accounts are locked; ``account`` is that of the event's member, where it was read then.
+    """
     if not any(one.definition.event == kind for one in terms):
         return []
     gathered = gathering.of_one(cursor, kind, event_id, rules.needs(terms), look.before, named=named)
@@ -52,7 +56,8 @@ def earn_for_one(
     reckoning = rules.reckon(gathered.event, gathered.facts, terms, book.used, point_value=_point_value(terms))
     entries = []
     for award in reckoning.awards:
-        entries.append(_award(gathered, award, purchase))
+        own = account if _receiver(award) == gathered.member_id else None
+        entries.append(_award(gathered, award, purchase, own))
         look.gain(_receiver(award), award.occurred_at, award.qualifying)
         book.use(award.uses)
     book.save()
@@ -65,7 +70,7 @@ def _receiver(award: rules.Award) -> int:
     return award.member_id
 
 
-def _award(one: Gathered, award: rules.Award, purchase: Purchase | None) -> Entry:
+def _award(one: Gathered, award: rules.Award, purchase: Purchase | None, account: Account | None) -> Entry:
     return ledger.award(
         member_id=_receiver(award),
         points=award.points,
@@ -79,6 +84,7 @@ def _award(one: Gathered, award: rules.Award, purchase: Purchase | None) -> Entr
         held=award.activates_at is None,
         expires_at=award.expires_at,
         idle_months=award.idle_months,
+        account=account,
     )
 
 

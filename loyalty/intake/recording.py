@@ -10,7 +10,9 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
+from psycopg import sql
 
 from loyalty import ledger, rewards, rules, tiers
 from loyalty.intake import refunds
@@ -18,15 +20,16 @@ from loyalty.intake.earning import earn_for_one
 from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
-from loyalty.models import Entry
+from loyalty.models import Account, Entry
 from loyalty.rules.events import PURCHASE
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
+from staff.statements import prepared
 
 _IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency", "value")
 # What a file may have said nothing about.
 _DETAILS: Final = ("channel", "store", "category")
-_CONTENT: Final = (*_IDENTITY, *_DETAILS, "external_id", "rate", "input_hash")
+_COLUMNS: Final = ("key", *_IDENTITY, *_DETAILS, "external_id", "rate", "input_hash", "created_at")
 _LINE: Final = ("line_no", "sku", "product", "brand", "category", "quantity", "amount")
 
 
@@ -102,30 +105,50 @@ def record_purchase(
         redemptions=redemptions,
     )
     # A refund that waits for this purchase gives points back to those who paid for these.
-    for payer in sorted({member_id} | (rewards.payers(redemptions) if redemptions else set())):
-        posting.lock(payer)
-    purchase, is_new = Purchase.objects.get_or_create(
-        key=key, defaults={name: getattr(drawn, name) for name in _CONTENT}
-    )
-    if not is_new:
-        refuse_difference(purchase, drawn, settled, redemptions)
-        entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
-        return Recorded(purchase=purchase, entries=list(entries), is_new=False)
-    _write_lines(purchase, settled)
-    if redemptions:
-        rewards.pays(redemptions, purchase)
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: purchased_at})
-        terms = rules.Period(purchased_at, purchased_at).terms
-        earned = earn_for_one(cursor, PURCHASE, purchase.pk, terms=terms, look=look, named={}, purchase=purchase)
-        if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
-            expire_members(cursor, [member_id], now)
-        look.settle()
-    if refunds.apply_waiting(purchase):
+    payers = {member_id} | (rewards.payers(redemptions) if redemptions else set())
+    accounts = {payer: posting.lock(payer) for payer in sorted(payers)}
+    with prepared() as cursor:
+        if not _write(cursor, drawn):
+            return _recorded_before(drawn, settled, redemptions)
+        _write_lines(drawn, settled)
+        if redemptions:
+            rewards.pays(redemptions, drawn)
+        earned = _earn(cursor, drawn, accounts[member_id])
+        cursor.execute(_WAITING, {"key": key, "member": member_id})
+        has_refunds, has_sliding_lots = cursor.fetchone()
+    if has_refunds and refunds.apply_waiting(drawn):
         refunds.look_at_tiers([member_id])
-    ledger.prolong([member_id], purchased_at)
-    return Recorded(purchase=purchase, entries=earned, is_new=True)
+    if has_sliding_lots:
+        ledger.prolong([member_id], purchased_at)
+    return Recorded(purchase=drawn, entries=earned, is_new=True)
+
+
+def _recorded_before(drawn: Purchase, lines: Sequence[PurchaseLine], redemptions: Sequence[int]) -> Recorded:
+    purchase = Purchase.objects.get(key=drawn.key)
+    refuse_difference(purchase, drawn, lines, redemptions)
+    entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
+    return Recorded(purchase=purchase, entries=list(entries), is_new=False)
+
+
+def _earn(cursor: CursorWrapper, purchase: Purchase, account: Account) -> list[Entry]:
+    """Award what the purchase earns, and bring its member's tier up to date."""
+    member_id, at, now = purchase.member_id, purchase.purchased_at, timezone.now()
+    look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: at})
+    earned = earn_for_one(
+        cursor,
+        PURCHASE,
+        purchase.pk,
+        terms=rules.Period(at, at).terms,
+        look=look,
+        named={},
+        purchase=purchase,
+        account=account,
+    )
+    if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
+        with connection.cursor() as plain:
+            expire_members(plain, [member_id], now)
+    look.settle()
+    return earned
 
 
 def draw_up(
@@ -234,7 +257,33 @@ def _stands_as(known: Purchase, drawn: Purchase, lines: Sequence[PurchaseLine], 
     return had == has and set(known.redemptions.values_list("pk", flat=True)) == set(redemptions)
 
 
+def _write(cursor: CursorWrapper, purchase: Purchase) -> bool:
+    """Write the purchase; False where one of its key is there. Waits for whoever writes one just now."""
+    purchase.created_at = timezone.now()
+    cursor.execute(_INSERT, {name: getattr(purchase, name) for name in _COLUMNS})
+    row = cursor.fetchone()
+    if row is None:
+        return False
+    (purchase.pk,) = row
+    purchase._state.adding = False
+    return True
+
+
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
     for line in lines:
         line.purchase = purchase
     PurchaseLine.objects.bulk_create(lines)
+
+
+_INSERT: Final = (
+    sql.SQL("INSERT INTO members_purchase ({}) VALUES ({}) ON CONFLICT (key) DO NOTHING RETURNING id")
+    .format(sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)), sql.SQL(", ").join(map(sql.Placeholder, _COLUMNS)))
+    .as_string()
+)
+
+# Few purchases are waited for by a refund, and few programmes have points that live on with each purchase.
+_WAITING: Final = """
+SELECT EXISTS (SELECT FROM members_refund WHERE purchase_key = %(key)s AND state = 'waiting'),
+       EXISTS (SELECT FROM loyalty_lot
+                WHERE member_id = %(member)s AND remaining > 0 AND idle_months IS NOT NULL)
+"""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any, Final
 
 from django.db import connection
@@ -46,7 +47,7 @@ def of_one(
     named: Mapping[str, int],
 ) -> Gathered:
     """One purchase or interaction that is stored; ``named`` as in :class:`~loyalty.rules.events.Event`."""
-    cursor.execute(_query(kind, _ONE[kind], needs), {"id": event_id})
+    cursor.execute(_query(kind, needs, is_one=True), {"id": event_id})
     row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
     return _gathered(kind, row, needs, tier_before, named=named)
 
@@ -61,7 +62,7 @@ def of_many(
     """
     with connection.connection.cursor(name="loyalty_gathering") as stream:
         stream.itersize = BATCH
-        stream.execute(_query(kind, _MANY[kind], needs))
+        stream.execute(_query(kind, needs, is_one=False))
         names = [column.name for column in stream.description]
         while rows := stream.fetchmany(BATCH):
             yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before, named=named) for row in rows]
@@ -91,9 +92,10 @@ def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
     )
 
 
-def _query(kind: EventKind, source: sql.SQL, needs: Need) -> str:
+@cache
+def _query(kind: EventKind, needs: Need, *, is_one: bool) -> str:
     columns: list[sql.Composable] = [_COLUMNS[kind]]
-    joins = [source]
+    joins = [_ONE[kind] if is_one else _MANY[kind]]
     for part, (wanted, joined) in _PARTS[kind].items():
         if part in needs:
             columns.append(wanted)

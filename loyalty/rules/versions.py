@@ -1,12 +1,13 @@
 """The versions of a rule: drafted, reviewed, approved by a second person, active, retired. Never edited once active."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import F, Max, Q, QuerySet
-from django.db.models.functions import Least
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from loyalty.models import EarningRule, RuleVersion
@@ -14,6 +15,7 @@ from loyalty.rules import reading
 from loyalty.rules.results import Terms
 from staff import audit
 from staff.models import User
+from staff.statements import prepared
 
 State = RuleVersion.State
 
@@ -35,22 +37,6 @@ def active_versions() -> QuerySet[RuleVersion]:
     return RuleVersion.objects.filter(state=State.ACTIVE).select_related("rule").order_by("rule_id")
 
 
-def in_force(first: datetime, last: datetime) -> list[RuleVersion]:
-    """The versions by which events between two moments (both included) earn, of each rule the newest first.
-
-    A retired version still counts for what happened before it was retired.
-    """
-    found = (
-        RuleVersion.objects.filter(state__in=[State.ACTIVE, State.RETIRED], active_from__isnull=False)
-        .annotate(ended_at=Least("ends_at", "retired_at"))  # of which an empty one does not count
-        .filter(Q(starts_at__isnull=True) | Q(starts_at__lte=last))
-        .filter(Q(ended_at__isnull=True) | Q(ended_at__gt=first))
-        .select_related("rule")
-        .order_by("rule_id", "-version")
-    )
-    return list(found)
-
-
 def terms_of(version: RuleVersion) -> Terms:
     """What a version says, for the engine. Raises :class:`~loyalty.rules.reading.DefinitionError` for a bad draft."""
     return Terms(
@@ -62,11 +48,28 @@ def terms_of(version: RuleVersion) -> Terms:
     )
 
 
+@lru_cache(maxsize=512)
+def _terms(version_id: int, rule_id: int, rule: str, version: int, definition: str) -> Terms:
+    """The same of a row, remembered: what is in force is asked for with every purchase."""
+    return Terms(
+        version_id=version_id,
+        rule_id=rule_id,
+        rule=rule,
+        version=version,
+        definition=reading.compiled(json.loads(definition)),
+    )
+
+
 class Period:
-    """The versions in force between two moments, and which of them count at one."""
+    """The versions by which events between two moments (both included) earn, and which of them count at one.
+
+    A retired version still counts for what happened before it was retired.
+    """
 
     def __init__(self, first: datetime, last: datetime) -> None:
-        self._spans = [(version.starts_at, _ended_at(version), terms_of(version)) for version in in_force(first, last)]
+        with prepared() as cursor:
+            cursor.execute(_IN_FORCE, {"first": first, "last": last})
+            self._spans = [(start, end, _terms(*row)) for start, end, *row in cursor.fetchall()]
         self.terms = [terms for _start, _end, terms in self._spans]
         self._is_simple = all(
             (start is None or start <= first) and (end is None or end > last) for start, end, _terms in self._spans
@@ -84,11 +87,6 @@ class Period:
             if (start is None or start <= moment) and (end is None or moment < end):
                 found.setdefault(terms.rule_id, terms)
         return list(found.values())
-
-
-def _ended_at(version: RuleVersion) -> datetime | None:
-    ends = [moment for moment in (version.ends_at, version.retired_at) if moment is not None]
-    return min(ends, default=None)
 
 
 @transaction.atomic
@@ -236,3 +234,14 @@ def _move(version: RuleVersion, before: State, after: State, **fields: Any) -> N
     version.refresh_from_db()
     if not moved:
         raise WrongState(version.state)
+
+
+# Of each rule the newest first. "least" passes over an end that is not set.
+_IN_FORCE: Final = """
+SELECT starts_at, least(ends_at, retired_at), version.id, rule_id, rule.name, version.version, definition::text
+  FROM loyalty_ruleversion version JOIN loyalty_earningrule rule ON rule.id = rule_id
+ WHERE state IN ('active', 'retired') AND active_from IS NOT NULL
+   AND (starts_at IS NULL OR starts_at <= %(last)s)
+   AND (least(ends_at, retired_at) IS NULL OR least(ends_at, retired_at) > %(first)s)
+ ORDER BY rule_id, version.version DESC
+"""

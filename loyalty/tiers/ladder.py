@@ -1,16 +1,19 @@
 """The tiers in order and the scheme by which they are reached, as the rest of the room computes with them."""
 
+import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from psycopg import sql
 
-from loyalty.tier_models import Measure, Tier, TierScheme, scheme
+from loyalty.tier_models import Measure, TierScheme
+from staff.statements import prepared
 
 # Amounts are reckoned with in hundredths, so that they are whole numbers like all else.
 SCALE: Final[Mapping[str, int]] = {Measure.SPEND: 100}
@@ -74,19 +77,47 @@ class NoTiers(Exception):
 
 def ladder() -> Ladder:
     """The tiers and the scheme as they stand now. Raises :class:`NoTiers` where a programme has none."""
-    tiers = Tier.objects.order_by("rank").prefetch_related("thresholds")
-    rungs = [
-        Rung(
-            id=tier.pk,
-            key=tier.key,
-            multiplier=tier.multiplier,
-            thresholds={threshold.measure: threshold.value for threshold in tier.thresholds.all()},
-        )
-        for tier in tiers
-    ]
-    if not rungs:
+    with prepared() as cursor:
+        cursor.execute(_AS_IT_STANDS)
+        tiers, *rule = cursor.fetchone()
+    if tiers is None:
         raise NoTiers
-    return Ladder(rungs, scheme())
+    return _read(tiers, *rule)
+
+
+@lru_cache(maxsize=16)
+def _read(tiers: str, *rule: Any) -> Ladder:
+    """The ladder of what is stored, remembered: it is asked for with every purchase."""
+    rungs = tuple(
+        Rung(
+            id=pk,
+            key=key,
+            multiplier=Decimal(multiplier),
+            thresholds={measure: Decimal(value) for measure, value in (thresholds or {}).items()},
+        )
+        for pk, key, multiplier, thresholds in json.loads(tiers)
+    )
+    told = dict(zip(_SCHEME, rule, strict=True))
+    if told["id"] is None:
+        return Ladder(rungs)
+    return Ladder(rungs, TierScheme(**told | {"measures": json.loads(told["measures"])}))
+
+
+_SCHEME: Final = [field.attname for field in TierScheme._meta.concrete_fields]
+
+_AS_IT_STANDS: Final = (
+    sql.SQL(
+        """
+SELECT rungs.told, {} FROM (
+    SELECT jsonb_agg(jsonb_build_array(tier.id, key, multiplier::text,
+               (SELECT jsonb_object_agg(measure, value::text) FROM loyalty_tierthreshold WHERE tier_id = tier.id))
+           ORDER BY rank)::text AS told FROM loyalty_tier tier) rungs
+  LEFT JOIN loyalty_tierscheme scheme ON scheme.id = 1
+"""
+    )
+    .format(sql.SQL(", ").join(sql.Identifier("scheme", name) for name in _SCHEME))
+    .as_string()
+)
 
 
 def scaled(measure: str, value: Decimal | None) -> int:

@@ -20,7 +20,7 @@ INSTANT: Final = timedelta(microseconds=1)
 
 # ``anchor`` is the moment of the fact, ``joined_at`` that of joining. The same as :func:`leaves`.
 LEAVES: Final[dict[str, str]] = {
-    Window.ROLLING_MONTHS: """((anchor AT TIME ZONE %(zone)s) + make_interval(months => %(months)s))
+    Window.ROLLING_MONTHS: """((anchor AT TIME ZONE %(zone)s) + make_interval(months => %(months)s::int))
               AT TIME ZONE %(zone)s""",
     Window.CALENDAR_YEAR: """(date_trunc('year', anchor AT TIME ZONE %(zone)s) + interval '1 year')
               AT TIME ZONE %(zone)s""",
