@@ -35,12 +35,10 @@ def key_of(one: Gathered, award: rules.Award) -> str:
 
 def earn_for_one(
     cursor: CursorWrapper,
-    kind: EventKind,
-    event_id: int,
+    gathered: Gathered,
     *,
     terms: Sequence[rules.Terms],
     look: tiers.Look,
-    named: Mapping[str, int],
     purchase: Purchase | None = None,
     account: Account | None = None,
 ) -> list[Entry]:
@@ -48,9 +46,6 @@ def earn_for_one(
 
     The accounts are locked; ``account`` is that of the event's member, where it was read then.
     """
-    if not any(one.definition.event == kind for one in terms):
-        return []
-    gathered = gathering.of_one(cursor, kind, event_id, rules.needs(terms), look.before, named=named)
     book = CapBook(cursor)
     book.load(rules.cap_keys(gathered.event, terms))
     reckoning = rules.reckon(gathered.event, gathered.facts, terms, book.used, point_value=_point_value(terms))

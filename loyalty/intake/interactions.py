@@ -16,6 +16,7 @@ from loyalty.intake.recording import LiesInTheFuture
 from loyalty.ledger.bulk import lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
+from loyalty.rules import gathering
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
 from members.models import Interaction
@@ -84,7 +85,8 @@ def record_interaction(
             refuse_difference(interaction, said)
             return RecordedInteraction(interaction=interaction, entries=list(awards_of(interaction)), is_new=False)
         look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since={member_id: occurred_at})
-        entries = earn_for_one(cursor, INTERACTION, interaction.pk, terms=terms, look=look, named=named)
+        gathered = gathering.of_one(cursor, INTERACTION, interaction.pk, rules.needs(terms), look.before, named=named)
+        entries = earn_for_one(cursor, gathered, terms=terms, look=look)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
             expire_members(cursor, members, now)
         look.settle()

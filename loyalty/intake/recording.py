@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, LiteralString, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -21,6 +21,7 @@ from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.ledger import posting
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Account, Entry
+from loyalty.rules import gathering
 from loyalty.rules.events import PURCHASE
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
@@ -29,7 +30,21 @@ from staff.statements import prepared
 _IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency", "value")
 # What a file may have said nothing about.
 _DETAILS: Final = ("channel", "store", "category")
-_COLUMNS: Final = ("key", *_IDENTITY, *_DETAILS, "external_id", "rate", "input_hash", "created_at")
+_COLUMNS: Final[dict[str, LiteralString]] = {
+    "key": "text",
+    "member_id": "bigint",
+    "purchased_at": "timestamptz",
+    "amount": "numeric",
+    "currency": "text",
+    "rate": "numeric",
+    "value": "numeric",
+    "channel": "text",
+    "store": "text",
+    "category": "text",
+    "external_id": "text",
+    "input_hash": "bytea",
+    "created_at": "timestamptz",
+}
 _LINE: Final = ("line_no", "sku", "product", "brand", "category", "quantity", "amount")
 
 
@@ -105,20 +120,20 @@ def record_purchase(
         redemptions=redemptions,
     )
     # A refund that waits for this purchase gives points back to those who paid for these.
-    payers = {member_id} | (rewards.payers(redemptions) if redemptions else set())
-    accounts = {payer: posting.lock(payer) for payer in sorted(payers)}
+    for payer in sorted({member_id} | rewards.payers(redemptions)) if redemptions else ():
+        posting.lock(payer)
     with prepared() as cursor:
-        if not _write(cursor, drawn):
+        account, is_new = _write(cursor, drawn)
+        if not is_new:
             return _recorded_before(drawn, settled, redemptions)
         _write_lines(drawn, settled)
         if redemptions:
             rewards.pays(redemptions, drawn)
-        earned = _earn(cursor, drawn, accounts[member_id])
-        cursor.execute(_WAITING, {"key": key, "member": member_id})
-        has_refunds, has_sliding_lots = cursor.fetchone()
-    if has_refunds and refunds.apply_waiting(drawn):
+        known = _known(cursor, drawn)
+        earned = _earn(cursor, drawn, settled, account, known)
+    if known.has_refunds and refunds.apply_waiting(drawn):
         refunds.look_at_tiers([member_id])
-    if has_sliding_lots:
+    if known.has_sliding_lots:
         ledger.prolong([member_id], purchased_at)
     return Recorded(purchase=drawn, entries=earned, is_new=True)
 
@@ -130,20 +145,32 @@ def _recorded_before(drawn: Purchase, lines: Sequence[PurchaseLine], redemptions
     return Recorded(purchase=purchase, entries=list(entries), is_new=False)
 
 
-def _earn(cursor: CursorWrapper, purchase: Purchase, account: Account) -> list[Entry]:
+class _Known(NamedTuple):
+    """What is in force when a purchase is made, and whether something else waits for it."""
+
+    ladder: tiers.Ladder
+    terms: Sequence[rules.Terms]
+    has_refunds: bool
+    has_sliding_lots: bool
+
+
+def _known(cursor: CursorWrapper, purchase: Purchase) -> _Known:
+    """Read it, of a purchase that is written: a refund that comes meanwhile waits for this transaction."""
+    at = purchase.purchased_at
+    cursor.execute(_KNOWN, {"first": at, "last": at, "key": purchase.key, "member": purchase.member_id})
+    ladder, versions, *waiting = cursor.fetchone()
+    terms = [terms for terms in rules.Period(at, at, told=versions).terms if terms.definition.event == PURCHASE]
+    return _Known(tiers.read_ladder(ladder), terms, *waiting)
+
+
+def _earn(
+    cursor: CursorWrapper, purchase: Purchase, lines: Sequence[PurchaseLine], account: Account, known: _Known
+) -> list[Entry]:
     """Award what the purchase earns, and bring its member's tier up to date."""
-    member_id, at, now = purchase.member_id, purchase.purchased_at, timezone.now()
-    look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: at})
-    earned = earn_for_one(
-        cursor,
-        PURCHASE,
-        purchase.pk,
-        terms=rules.Period(at, at).terms,
-        look=look,
-        named={},
-        purchase=purchase,
-        account=account,
-    )
+    member_id, now, terms = purchase.member_id, timezone.now(), known.terms
+    look = tiers.Look(cursor, [member_id], ladder=known.ladder, now=now, since={member_id: purchase.purchased_at})
+    gathered = gathering.of_purchase(cursor, purchase, lines, rules.needs(terms), look.before)
+    earned = earn_for_one(cursor, gathered, terms=terms, look=look, purchase=purchase, account=account)
     if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
         with connection.cursor() as plain:
             expire_members(plain, [member_id], now)
@@ -257,16 +284,22 @@ def _stands_as(known: Purchase, drawn: Purchase, lines: Sequence[PurchaseLine], 
     return had == has and set(known.redemptions.values_list("pk", flat=True)) == set(redemptions)
 
 
-def _write(cursor: CursorWrapper, purchase: Purchase) -> bool:
-    """Write the purchase; False where one of its key is there. Waits for whoever writes one just now."""
+def _write(cursor: CursorWrapper, purchase: Purchase) -> tuple[Account, bool]:
+    """Lock the member's account, then write the purchase; not where one of its key is there.
+
+    Waits for whoever writes one of this key just now.
+    """
     purchase.created_at = timezone.now()
-    cursor.execute(_INSERT, {name: getattr(purchase, name) for name in _COLUMNS})
+    values = {name: getattr(purchase, name) for name in _COLUMNS}
+    cursor.execute(_LOCK_AND_INSERT, values)
     row = cursor.fetchone()
     if row is None:
-        return False
-    (purchase.pk,) = row
-    purchase._state.adding = False
-    return True
+        posting.lock(purchase.member_id)  # opens it
+        cursor.execute(_LOCK_AND_INSERT, values)
+        row = cursor.fetchone()
+    *account, purchase.pk = row
+    purchase._state.adding = purchase.pk is None
+    return posting.account_of(account), purchase.pk is not None
 
 
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
@@ -275,15 +308,35 @@ def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:
     PurchaseLine.objects.bulk_create(lines)
 
 
-_INSERT: Final = (
-    sql.SQL("INSERT INTO members_purchase ({}) VALUES ({}) ON CONFLICT (key) DO NOTHING RETURNING id")
-    .format(sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)), sql.SQL(", ").join(map(sql.Placeholder, _COLUMNS)))
+# Typed, or a time would be taken for a text; the columns see to lengths and decimals.
+_VALUES: Final = sql.SQL(", ").join(
+    sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_of)) for name, type_of in _COLUMNS.items()
+)
+
+# In this order: the purchase comes from the account, so the account is locked before anything of it is written.
+_LOCK_AND_INSERT: Final = (
+    sql.SQL(
+        """
+WITH account AS MATERIALIZED (
+    SELECT member_id, balance, debt, version FROM loyalty_account WHERE member_id = %(member_id)s FOR UPDATE
+), made AS (
+    INSERT INTO members_purchase ({}) SELECT {} FROM account ON CONFLICT (key) DO NOTHING RETURNING id
+)
+SELECT account.member_id, balance, debt, version, made.id FROM account LEFT JOIN made ON true
+"""
+    )
+    .format(sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)), _VALUES)
     .as_string()
 )
 
 # Few purchases are waited for by a refund, and few programmes have points that live on with each purchase.
-_WAITING: Final = """
-SELECT EXISTS (SELECT FROM members_refund WHERE purchase_key = %(key)s AND state = 'waiting'),
-       EXISTS (SELECT FROM loyalty_lot
-                WHERE member_id = %(member)s AND remaining > 0 AND idle_months IS NOT NULL)
+_KNOWN: Final = (
+    sql.SQL(
+        """
+SELECT {}, {}, EXISTS (SELECT FROM members_refund WHERE purchase_key = %(key)s AND state = 'waiting'),
+       EXISTS (SELECT FROM loyalty_lot WHERE member_id = %(member)s AND remaining > 0 AND idle_months IS NOT NULL)
 """
+    )
+    .format(sql.SQL(tiers.LADDER), sql.SQL(rules.IN_FORCE))
+    .as_string()
+)

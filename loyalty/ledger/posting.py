@@ -122,6 +122,11 @@ def lock(member_id: int) -> Account:
             Account.objects.bulk_create([Account(member_id=member_id)], ignore_conflicts=True)
             cursor.execute(_LOCK, [member_id])
             row = cursor.fetchone()
+    return account_of(row)
+
+
+def account_of(row: Sequence[int]) -> Account:
+    """The account of a row of ``member_id, balance, debt, version``."""
     return Account.from_db("default", ["member_id", "balance", "debt", "version"], row)
 
 

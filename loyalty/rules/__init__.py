@@ -7,6 +7,7 @@ from loyalty.rules.events import BasketLine, Event, Facts, Need
 from loyalty.rules.reading import DefinitionError, parse, problems
 from loyalty.rules.results import MOST_POINTS, Award, CapKey, Reason, Reckoning, Refusal, Terms, TooManyPoints, Used
 from loyalty.rules.versions import (
+    IN_FORCE,
     NotYet,
     Period,
     SecondPersonNeeded,
@@ -24,6 +25,7 @@ from loyalty.rules.versions import (
 )
 
 __all__ = [
+    "IN_FORCE",
     "MOST_POINTS",
     "Award",
     "BasketLine",

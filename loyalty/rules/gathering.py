@@ -4,7 +4,7 @@ The same text serves one event and a hundred thousand, so that both are told the
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from psycopg import sql
 from loyalty.rules import vocabulary
 from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY, BasketLine, Event, EventKind, Facts, Need
 from loyalty.tiers import Rung
+from members.models import Purchase, PurchaseLine
 
 # The tier of a member just before a moment.
 TierBefore = Callable[[int, datetime], Rung]
@@ -47,9 +48,49 @@ def of_one(
     named: Mapping[str, int],
 ) -> Gathered:
     """One purchase or interaction that is stored; ``named`` as in :class:`~loyalty.rules.events.Event`."""
+    return _gathered(kind, _row(cursor, kind, event_id, needs), needs, tier_before, named=named)
+
+
+def _row(cursor: CursorWrapper, kind: EventKind, event_id: int, needs: Need) -> dict[str, Any]:
     cursor.execute(_query(kind, needs, is_one=True), {"id": event_id})
-    row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
-    return _gathered(kind, row, needs, tier_before, named=named)
+    return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+
+
+def of_purchase(
+    cursor: CursorWrapper,
+    purchase: Purchase,
+    lines: Sequence[PurchaseLine],
+    needs: Need,
+    tier_before: TierBefore,
+) -> Gathered:
+    """A purchase that this transaction has written: asked for is only what was known before it."""
+    member_id, at = purchase.member_id, purchase.purchased_at
+    event = Event(
+        kind=PURCHASE,
+        member_id=member_id,
+        occurred_at=at,
+        value=purchase.value,
+        receipt=purchase.external_id,
+        channel=purchase.channel,
+        store=purchase.store,
+        category=purchase.category,
+        lines=[
+            BasketLine(
+                line_no=line.line_no,
+                value=line.value,
+                quantity=line.quantity,
+                product=line.product,
+                sku=line.sku,
+                brand=line.brand,
+                category=line.category,
+            )
+            for line in sorted(lines, key=lambda line: line.line_no)
+        ],
+    )
+    row = _row(cursor, PURCHASE, purchase.pk, needs) if needs & ~(Need.LINES | Need.TIER) else {}
+    return Gathered(
+        purchase.pk, member_id, event, facts_of(row, tier_before(member_id, at) if Need.TIER in needs else None)
+    )
 
 
 def of_many(

@@ -1,7 +1,7 @@
 """The versions of a rule: drafted, reviewed, approved by a second person, active, retired. Never edited once active."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -48,28 +48,35 @@ def terms_of(version: RuleVersion) -> Terms:
     )
 
 
-@lru_cache(maxsize=512)
-def _terms(version_id: int, rule_id: int, rule: str, version: int, definition: str) -> Terms:
-    """The same of a row, remembered: what is in force is asked for with every purchase."""
-    return Terms(
-        version_id=version_id,
-        rule_id=rule_id,
-        rule=rule,
-        version=version,
-        definition=reading.compiled(json.loads(definition)),
+def _told(first: datetime, last: datetime) -> str:
+    with prepared() as cursor:
+        cursor.execute(f"SELECT {IN_FORCE}", {"first": first, "last": last})
+        told: str = cursor.fetchone()[0]
+    return told
+
+
+@lru_cache(maxsize=64)
+def _spans(text: str) -> Sequence[tuple[datetime | None, datetime | None, Terms]]:
+    """The versions of what :data:`IN_FORCE` gives and when they count, remembered: every purchase asks for them."""
+    return tuple(
+        (
+            datetime.fromisoformat(start) if start else None,
+            datetime.fromisoformat(end) if end else None,
+            Terms(version_id=pk, rule_id=rule_id, rule=rule, version=number, definition=reading.compiled(definition)),
+        )
+        for start, end, pk, rule_id, rule, number, definition in json.loads(text)
     )
 
 
 class Period:
     """The versions by which events between two moments (both included) earn, and which of them count at one.
 
-    A retired version still counts for what happened before it was retired.
+    A retired version still counts for what happened before it was retired. ``told`` is what :data:`IN_FORCE` gave,
+    where it was asked for together with something else.
     """
 
-    def __init__(self, first: datetime, last: datetime) -> None:
-        with prepared() as cursor:
-            cursor.execute(_IN_FORCE, {"first": first, "last": last})
-            self._spans = [(start, end, _terms(*row)) for start, end, *row in cursor.fetchall()]
+    def __init__(self, first: datetime, last: datetime, *, told: str | None = None) -> None:
+        self._spans = _spans(_told(first, last) if told is None else told)
         self.terms = [terms for _start, _end, terms in self._spans]
         self._is_simple = all(
             (start is None or start <= first) and (end is None or end > last) for start, end, _terms in self._spans
@@ -236,12 +243,13 @@ def _move(version: RuleVersion, before: State, after: State, **fields: Any) -> N
         raise WrongState(version.state)
 
 
-# Of each rule the newest first. "least" passes over an end that is not set.
-_IN_FORCE: Final = """
-SELECT starts_at, least(ends_at, retired_at), version.id, rule_id, rule.name, version.version, definition::text
+# One value, of which a larger statement can be made; of each rule the newest first. "least" passes over an end that is
+# not set.
+IN_FORCE: Final = """(
+SELECT coalesce(jsonb_agg(
+           jsonb_build_array(starts_at, least(ends_at, retired_at), version.id, rule_id, rule.name, version.version,
+                             definition) ORDER BY rule_id, version.version DESC), '[]')::text
   FROM loyalty_ruleversion version JOIN loyalty_earningrule rule ON rule.id = rule_id
  WHERE state IN ('active', 'retired') AND active_from IS NOT NULL
    AND (starts_at IS NULL OR starts_at <= %(last)s)
-   AND (least(ends_at, retired_at) IS NULL OR least(ends_at, retired_at) > %(first)s)
- ORDER BY rule_id, version.version DESC
-"""
+   AND (least(ends_at, retired_at) IS NULL OR least(ends_at, retired_at) > %(first)s))"""

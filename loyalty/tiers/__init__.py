@@ -6,13 +6,14 @@ that reaches a tier takes effect at once; a fall is dated to the moment at which
 by the nightly recalculation (docs/adr/0011).
 """
 
-from loyalty.tiers.ladder import Ladder, NoTiers, Rung, ladder
+from loyalty.tiers.ladder import LADDER, Ladder, NoTiers, Rung, ladder, read_ladder
 from loyalty.tiers.preview import Move, preview_moves
 from loyalty.tiers.progress import Progress, progress
 from loyalty.tiers.recalculation import recalculate
 from loyalty.tiers.standing import Look, evaluate, forget, look_again, rewind
 
 __all__ = [
+    "LADDER",
     "Ladder",
     "Look",
     "Move",
@@ -25,6 +26,7 @@ __all__ = [
     "look_again",
     "preview_moves",
     "progress",
+    "read_ladder",
     "recalculate",
     "rewind",
 ]

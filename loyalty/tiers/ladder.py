@@ -4,13 +4,13 @@ import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from psycopg import sql
 
 from loyalty.tier_models import Measure, TierScheme
 from staff.statements import prepared
@@ -78,16 +78,16 @@ class NoTiers(Exception):
 def ladder() -> Ladder:
     """The tiers and the scheme as they stand now. Raises :class:`NoTiers` where a programme has none."""
     with prepared() as cursor:
-        cursor.execute(_AS_IT_STANDS)
-        tiers, *rule = cursor.fetchone()
-    if tiers is None:
-        raise NoTiers
-    return _read(tiers, *rule)
+        cursor.execute(f"SELECT {LADDER}")
+        return read_ladder(cursor.fetchone()[0])
 
 
 @lru_cache(maxsize=16)
-def _read(tiers: str, *rule: Any) -> Ladder:
-    """The ladder of what is stored, remembered: it is asked for with every purchase."""
+def read_ladder(text: str) -> Ladder:
+    """The ladder of what :data:`LADDER` gives, remembered: every purchase asks for it."""
+    tiers, rule = json.loads(text)
+    if not tiers:
+        raise NoTiers
     rungs = tuple(
         Rung(
             id=pk,
@@ -95,29 +95,20 @@ def _read(tiers: str, *rule: Any) -> Ladder:
             multiplier=Decimal(multiplier),
             thresholds={measure: Decimal(value) for measure, value in (thresholds or {}).items()},
         )
-        for pk, key, multiplier, thresholds in json.loads(tiers)
+        for pk, key, multiplier, thresholds in tiers
     )
-    told = dict(zip(_SCHEME, rule, strict=True))
-    if told["id"] is None:
+    if rule is None:
         return Ladder(rungs)
-    return Ladder(rungs, TierScheme(**told | {"measures": json.loads(told["measures"])}))
+    since = rule["in_force_since"]
+    return Ladder(rungs, TierScheme(**rule | {"in_force_since": datetime.fromisoformat(since) if since else None}))
 
 
-_SCHEME: Final = [field.attname for field in TierScheme._meta.concrete_fields]
-
-_AS_IT_STANDS: Final = (
-    sql.SQL(
-        """
-SELECT rungs.told, {} FROM (
-    SELECT jsonb_agg(jsonb_build_array(tier.id, key, multiplier::text,
-               (SELECT jsonb_object_agg(measure, value::text) FROM loyalty_tierthreshold WHERE tier_id = tier.id))
-           ORDER BY rank)::text AS told FROM loyalty_tier tier) rungs
-  LEFT JOIN loyalty_tierscheme scheme ON scheme.id = 1
-"""
-    )
-    .format(sql.SQL(", ").join(sql.Identifier("scheme", name) for name in _SCHEME))
-    .as_string()
-)
+# One value, of which a larger statement can be made.
+LADDER: Final = """(SELECT jsonb_build_array(
+    (SELECT jsonb_agg(jsonb_build_array(tier.id, key, multiplier::text,
+                (SELECT jsonb_object_agg(measure, value::text) FROM loyalty_tierthreshold WHERE tier_id = tier.id))
+            ORDER BY rank) FROM loyalty_tier tier),
+    (SELECT to_jsonb(scheme) FROM loyalty_tierscheme scheme WHERE id = 1))::text)"""
 
 
 def scaled(measure: str, value: Decimal | None) -> int:
