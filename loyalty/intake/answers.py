@@ -13,6 +13,7 @@ from loyalty.intake.earning import earn_for_one
 from loyalty.ledger.bulk import lock_members
 from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
+from loyalty.rules import gathering
 from loyalty.rules.events import SURVEY
 from members import answers
 from members.models import SurveyResponse
@@ -70,7 +71,8 @@ def record_answer(
             return RecordedAnswer(answer=answer, entries=[], is_new=True)
         now = timezone.now()
         look = tiers.Look(cursor, [member_id], ladder=tiers.ladder(), now=now, since={member_id: answered_at})
-        entries = earn_for_one(cursor, SURVEY, answer.pk, terms=terms, look=look, named={})
+        gathered = gathering.of_one(cursor, SURVEY, answer.pk, rules.needs(terms), look.before, named={})
+        entries = earn_for_one(cursor, gathered, terms=terms, look=look)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
             expire_members(cursor, [member_id], now)
         look.settle()

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.core.management import call_command
-from django.db import connection
+from django.db import DataError, connection, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from loyalty import ledger, programme, verify
 from loyalty.intake import LiesInTheFuture, PurchaseDiffers, RateMissing, record_purchase
-from loyalty.models import Account, Entry, Lot, ProgrammeSettings, TierChange, TierStanding
+from loyalty.models import Account, EarningRule, Entry, Lot, ProgrammeSettings, Tier, TierChange, TierStanding
 from members.importing import runs
 from members.importing.options import Options
 from members.models import Member, Purchase
@@ -303,3 +304,42 @@ def test_an_import_says_in_words_what_it_gave(tmp_path: Path) -> None:
     call_command("import", "purchases", written(tmp_path, HEADER + "a,p,2026-01-31,70\n"), stdout=out)
     lines = [line.strip() for line in out.getvalue().splitlines()]
     assert {"Points given: 70", "Entries in the ledger: 1", "Tier changes: 0", "Lots of points expired: 0"} <= {*lines}
+
+
+def buy(member: Member, key: str) -> int:
+    return record_purchase(member_id=member.pk, key=key, purchased_at=NOW, amount=Decimal(100)).points
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_purchase_takes_six_statements_and_is_right_from_the_first_to_the_last() -> None:
+    member = make_member()
+    assert buy(member, "opens the account") == 100
+    with CaptureQueriesContext(connection) as queries:
+        buy(member, "R-2")
+    # Lock and write; what is in force; where the member stood, and what counts; the award; where the member stands.
+    assert len([query for query in queries if "SAVEPOINT" not in query["sql"]]) == 6
+    for number in range(3, 15):  # the connection prepares them meanwhile, and PostgreSQL keeps their plans
+        assert buy(member, f"R-{number}") == 100
+    account = Account.objects.get(member=member)
+    assert (account.balance, account.version) == (1_400, 14)
+    prove()
+
+
+@time_machine.travel(NOW, tick=False)
+def test_the_very_next_purchase_earns_by_what_was_changed_just_now() -> None:
+    member = make_member()
+    assert buy(member, "R-1") == 100
+    Tier.objects.filter(rank=1).update(multiplier=Decimal(2))
+    assert buy(member, "R-2") == 200
+    rule = EarningRule.objects.get()
+    rule.name = "Points for all"
+    rule.save(update_fields=["name"])
+    recorded = record_purchase(member_id=member.pk, key="R-3", purchased_at=NOW, amount=Decimal(1))
+    assert recorded.entries[0].explanation["rule"] == "Points for all"
+
+
+def test_what_no_column_holds_is_refused_and_not_cut_off() -> None:
+    member = make_member()
+    with pytest.raises(DataError), transaction.atomic():
+        record_purchase(member_id=member.pk, key="R", purchased_at=NOW, amount=Decimal(1), channel="a" * 33)
+    assert not Purchase.objects.exists()
