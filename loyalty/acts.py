@@ -100,6 +100,7 @@ def register() -> None:
             "redemption.fulfilled": _("handed a reward over"),
             "redemption.cancel": _("cancelled a redemption"),
             "refund.record": _("refunded a purchase"),
+            "refund.undo": _("undid a refund"),
             "reward.create": _("added a reward"),
             "reward.change": _("changed a reward"),
             "rule.activate": _("activated an earning rule"),

@@ -11,7 +11,18 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill in the room's acts, facts, timeline sources and import kinds; register its jobs."""
-        from loyalty import acts, adjustments, batches, facts, history, joining, policies, reversals, transfers
+        from loyalty import (
+            acts,
+            adjustments,
+            batches,
+            facts,
+            history,
+            joining,
+            policies,
+            refund_undo,
+            reversals,
+            transfers,
+        )
         from loyalty.intake.behaviour_kinds import EarningInteractionKind, EarningSurveyResponseKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
@@ -29,6 +40,7 @@ class LoyaltyConfig(AppConfig):
         batches.register()
         transfers.register()
         reversals.register()
+        refund_undo.register()
         facts.register()
         history.register()
         review.register()

@@ -68,6 +68,7 @@ urlpatterns = [
     path("ledger/expiring/", ledger.expiring_members, name="ledger-expiring"),
     path("ledger/expiring.csv", ledger.expiring_csv, name="ledger-expiring-csv"),
     path("refunds/", refunds.refund_list, name="refunds"),
+    path("refunds/<int:pk>/undo/", refunds.undo, name="refund-undo"),
     path("purchases/<int:pk>/refund/", refunds.refund, name="purchase-refund"),
     path("members/<path:number>/purchases/", refunds.purchases, name="member-purchases"),
     path("members/<path:number>/badge/", member.badge, name="member-badge"),

@@ -150,6 +150,9 @@ def _reversal_title(told: Explanation) -> str:
     if told.get("reason") == "refund":
         receipt = told.get("receipt")
         return _("Refund of order %(receipt)s") % {"receipt": receipt} if receipt else _("Refund")
+    if told.get("reason") == "refund_undone":
+        receipt = told.get("receipt")
+        return _("Refund of order %(receipt)s undone") % {"receipt": receipt} if receipt else _("Refund undone")
     if "reward" in told:
         return _("%(reward)s cancelled") % {"reward": told_reward(told)}
     if "batch" in told:

@@ -203,6 +203,11 @@ class PurchaseKind(ImportKind):
             "UPDATE loyalty_redemption SET purchase_id = NULL"
             " WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)"
         )
+        # One that was undone stays so, without its purchase.
+        cursor.execute(
+            "UPDATE members_refund SET purchase_id = NULL, member_id = NULL"
+            " WHERE state = 'undone' AND purchase_id IN (SELECT purchase_id FROM loyalty_bought)"
+        )
         cursor.execute("DELETE FROM members_purchaseline WHERE purchase_id IN (SELECT purchase_id FROM loyalty_bought)")
         cursor.execute("DELETE FROM members_purchase WHERE id IN (SELECT purchase_id FROM loyalty_bought)")
         removed = cursor.rowcount

@@ -224,7 +224,9 @@ def _line(row: Any) -> Line:
 
 
 def entries_of(refund: Refund) -> list[Entry]:
-    """What a refund did in the ledger, as it stands."""
+    """What a refund did in the ledger, as it stands; nothing where it was undone."""
+    if refund.state == State.UNDONE:
+        return []
     keys = f"refund:{refund.pk}.{refund.attempt}:"
     return list(Entry.objects.filter(idempotency_key__startswith=keys).order_by("seq"))
 

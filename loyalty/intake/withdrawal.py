@@ -19,7 +19,7 @@ def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int
     What they took comes back, for the programme's days of grace where it would have expired; what they gave back
     goes by the programme's policy. The accounts of the members are locked.
     """
-    refunds = list(Refund.objects.filter(purchase__in=purchases).exclude(state=State.WAITING))
+    refunds = list(Refund.objects.filter(purchase__in=purchases).exclude(state__in=[State.WAITING, State.UNDONE]))
     if not refunds:
         return 0
     settings = policies.settings_now()

@@ -1,29 +1,38 @@
 """A member's purchases, and giving one back: chosen, shown in numbers, then done. Fetched by the member's page."""
 
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+from django import forms
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from loyalty import refund_words
+from loyalty import limits, refund_undo, refund_words
 from loyalty.forms import RefundForm
 from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview_refund, record_refund, refunds
 from loyalty.models import Account
 from loyalty.views import dialogs
 from members.models import Member, Purchase, Refund
 from staff import figures
+from staff.models import Approval
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
 SHOWN = 5
 PAGE = 50
-TONES = {Refund.State.APPLIED: "good", Refund.State.WAITING: "look", Refund.State.REFUSED: "bad"}
+TONES = {
+    Refund.State.APPLIED: "good",
+    Refund.State.WAITING: "look",
+    Refund.State.REFUSED: "bad",
+    Refund.State.UNDONE: "idle",
+}
 
 
 @requires(Permission.MEMBERS_VIEW)
@@ -50,6 +59,8 @@ def refund_list(request: DeskRequest) -> HttpResponse:
             "before": before,
             "states": [("", _("Every state")), *Refund.State.choices],
             "is_filtered": bool(state or text),
+            "may_undo": request.user.may(Permission.POINTS_REVERSE),
+            "undoable": refund_undo.STATES,
         },
     )
 
@@ -84,12 +95,14 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
     names = {line.line_no: str(line) for line in purchase.lines.all()}
     form = RefundForm(posted, standing=standing, names=names, initial={"key": uuid4().hex})
     if posted is None or not form.is_valid() or posted.get("step") == "back":
-        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+        return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
     asked = form.asked()
     try:
         if posted.get("step") != "do":
             told = preview_refund(purchase_key=purchase.key, **asked)
-            return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form) | _told(purchase, told))
+            return render(
+                request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form) | _told(purchase, told)
+            )
         done = record_refund(
             key=f"desk:{form.cleaned_data['key']}",
             purchase_key=purchase.key,
@@ -99,10 +112,10 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
         )
     except RefundRefused as refusal:
         form.add_error(None, refund_words.why(refusal))
-        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+        return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
     except RefundDiffers:
         form.add_error(None, _("This was refunded already. Look at the timeline."))
-        return render(request, "loyalty/_purchase_refund.html", _dialog(purchase, form))
+        return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
     return _done(done)
 
 
@@ -115,9 +128,58 @@ def _done(done: RecordedRefund) -> HttpResponse:
     return dialogs.done(text)
 
 
-def _dialog(purchase: Purchase, form: RefundForm) -> dict[str, Any]:
+class UndoForm(forms.Form):
+    """Why."""
+
+    comment = forms.CharField(label=gettext_lazy("Comment"), max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+@requires(Permission.POINTS_REVERSE)
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def undo(request: DeskRequest, pk: int) -> HttpResponse:
+    """The dialog that says what undoing a refund does; posted, it does it (or asks for it)."""
+    item = get_object_or_404(Refund, pk=pk)
+    form = UndoForm(request.POST or None)
+    if request.method != "POST" or not form.is_valid():
+        return _undo_dialog(request, item, form)
+    try:
+        done = refund_undo.undo(item, comment=form.cleaned_data["comment"], user=request.user)
+    except refund_undo.UndoRefused as refusal:
+        return _undo_dialog(request, item, form, error=refund_undo.why(refusal))
+    except limits.DayLimitReached as refusal:
+        text = _("You may still give and take %(left)s of %(limit)s points today.")
+        told = {"left": figures.number(refusal.left), "limit": figures.number(refusal.limit)}
+        return _undo_dialog(request, item, form, error=text % told)
+    if isinstance(done, Approval):
+        answer = dialogs.done(_("Asked for: a second person decides."), "look")
+    else:
+        answer = dialogs.done(_("Undone: %(points)s points.") % {"points": figures.signed(done.points)}, "good")
+    if urlsplit(request.headers.get("HX-Current-URL", "")).path == reverse("loyalty:refunds"):
+        answer.headers["HX-Refresh"] = "true"
+    return answer
+
+
+def _undo_dialog(request: DeskRequest, item: Refund, form: UndoForm, *, error: str = "") -> HttpResponse:
+    found = None
+    try:
+        found = refund_undo.preview(item)
+    except refund_undo.UndoRefused as refusal:
+        error = refund_undo.why(refusal)
+    context = {"item": item, "form": form, "error": error, "preview": found}
+    context["lines"] = refund_undo.told(found) if found else []
+    return render(request, "loyalty/_refund_undo.html", context)
+
+
+def _dialog(request: DeskRequest, purchase: Purchase, form: RefundForm) -> dict[str, Any]:
     earlier = purchase.refunds.filter(state=Refund.State.APPLIED).select_related("created_by").order_by("refunded_at")
-    return {"purchase": purchase, "form": form, "standing": form.standing, "earlier": list(earlier)}
+    return {
+        "purchase": purchase,
+        "form": form,
+        "standing": form.standing,
+        "earlier": list(earlier),
+        "may_undo": request.user.may(Permission.POINTS_REVERSE),
+    }
 
 
 def _told(purchase: Purchase, told: RecordedRefund) -> dict[str, Any]:

@@ -281,7 +281,8 @@ class Refund(models.Model):
     """Money given back for a purchase, in the purchase's currency and at its rate.
 
     ``request`` is what was asked for. A refund of a purchase that has not come yet waits for it and has
-    neither purchase nor amount; one that could not be applied when it came is refused, with the reason.
+    neither purchase nor amount; one that could not be applied when it came is refused, with the reason. One that
+    was undone at the desk keeps its key, so that it does not come again.
     ``attempt`` counts how often it was applied: taking an import back can undo it until its purchase
     comes again.
     """
@@ -290,6 +291,7 @@ class Refund(models.Model):
         APPLIED = "applied", _("applied")
         WAITING = "waiting", _("waiting for its purchase")
         REFUSED = "refused", _("refused")
+        UNDONE = "undone", _("undone")
 
     key = models.CharField(max_length=128, unique=True)
     external_id = models.CharField(_("outside id"), max_length=128, blank=True)
@@ -323,7 +325,7 @@ class Refund(models.Model):
                     value__isnull=False,
                 )
                 | Q(state="waiting", purchase__isnull=True)
-                | Q(state="refused"),
+                | Q(state__in=["refused", "undone"]),
                 name="members_refund_state_is_whole",
             ),
             models.CheckConstraint(

@@ -17,7 +17,7 @@ from django.utils import timezone
 from campaigns import links
 from campaigns import runs as campaign_runs
 from campaigns.models import Campaign
-from loyalty import adjustments, ledger, programme, rewards, rules
+from loyalty import adjustments, intake, ledger, programme, rewards, rules
 from loyalty.models import EarningRule, Reward, RuleVersion, Tier, TierBenefit
 from loyalty.rules import backtest
 from members import households
@@ -119,6 +119,10 @@ def a_member_and_tiers() -> Mapping[str, Any]:
 
 def a_purchase() -> Mapping[str, Any]:
     return {"pk": make_purchase().pk}
+
+
+def a_refund() -> Mapping[str, Any]:
+    return {"pk": intake.record_refund(key=secrets.token_hex(8), purchase_key="not yet here").refund.pk}
 
 
 def an_api_key() -> Mapping[str, Any]:
@@ -428,6 +432,7 @@ TABLE: dict[str, Row] = {
     "loyalty:entry-reverse": Row(P.POINTS_REVERSE, an_entry, data={"comment": "no"}),
     "loyalty:member-purchases": opens(P.MEMBERS_VIEW, a_member),
     "loyalty:refunds": opens(P.MEMBERS_VIEW),
+    "loyalty:refund-undo": Row(P.POINTS_REVERSE, a_refund, data={"comment": "mistake"}),
     "loyalty:purchase-refund": Row(P.POINTS_ADJUST, a_purchase, data={"key": "k", "way": "rest", "step": "do"}),
     "loyalty:member-release": Row(P.POINTS_ADJUST, a_member, data={"entry": "1"}),
     "loyalty:member-redeem": Row(P.POINTS_REDEEM, a_member, data={"key": "k", "reward": "1"}),
