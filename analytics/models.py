@@ -301,3 +301,52 @@ class ArmEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign_id} {self.arm} {self.event}"
+
+
+class MemberValue(models.Model):
+    """What a member will probably do in the 12 months after the last valuation (``analytics/valuing.py``).
+
+    ``purchases`` and ``value`` are expectations, ``alive`` is the chance that the member has not left. Members who
+    never bought have no row.
+    """
+
+    member = models.OneToOneField(
+        Member, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    purchases = models.FloatField()
+    value = models.DecimalField(max_digits=16, decimal_places=2)
+    alive = models.FloatField()
+    band = models.CharField(max_length=6)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(band__in=["top", "high", "middle", "low"]), name="analytics_value_band"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(purchases__gte=0, value__gte=0, alive__gte=0, alive__lte=1),
+                name="analytics_value_in_range",
+            ),
+        ]
+        indexes = [models.Index(fields=["band", "member"], name="analytics_value_by_band")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} {self.band}"
+
+
+class ValueFit(models.Model):
+    """One valuation of all members: when, of how many, the parameters of both models, and what all are worth."""
+
+    as_of = models.DateTimeField()
+    members = models.IntegerField()
+    r = models.FloatField()
+    alpha = models.FloatField()
+    a = models.FloatField()
+    b = models.FloatField()
+    p = models.FloatField()
+    q = models.FloatField()
+    v = models.FloatField()
+    expected = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.members} at {self.as_of:%Y-%m-%d}"

@@ -1,11 +1,19 @@
 """Celery's doors into this room."""
 
 from celery import shared_task
+from django.utils.translation import gettext as _
 
-from analytics import collect
+from analytics import collect, valuing
+from staff import jobs
 
 
 @shared_task
 def collect_facts() -> None:
     """Bring the figures up to date. Repeatable; a second one at the same time finds the lock taken."""
     collect.collect()
+
+
+@shared_task
+def value_members() -> None:
+    """Nightly: say of every member what they will probably spend in the next 12 months."""
+    jobs.start(valuing.JOB, title=_("Value all members"), payload={}, user=None)

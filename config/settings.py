@@ -149,6 +149,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="0", minute="30"),
         "options": {"expires": 3_600},
     },
+    "value-members": {
+        "task": "analytics.tasks.value_members",
+        "schedule": crontab(hour="1", minute="30"),
+        "options": {"expires": 3_600},
+    },
     "campaigns-tick": {"task": "campaigns.tasks.tick", "schedule": 3.0, "options": {"expires": 6}},
 }
 
