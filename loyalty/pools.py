@@ -7,10 +7,7 @@ first first, and leaves one entry for each member who pays.
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import F, Q
-
 from loyalty.ledger import InsufficientPoints, posting
-from loyalty.models import Lot
 from members.models import Member
 
 
@@ -45,9 +42,7 @@ def shares(member_ids: Iterable[int], points: int, at: datetime) -> dict[int, in
     Since a member's own lots are taken in the same order, a share is spent from just the lots it was reckoned from.
     Raises :class:`~loyalty.ledger.InsufficientPoints`.
     """
-    usable = Lot.objects.filter(member__in=list(member_ids), remaining__gt=0, activates_at__lte=at)
-    usable = usable.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
-    usable = usable.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id")
+    usable = posting.usable_lots_of(member_ids, at)
     paid: dict[int, int] = {}
     missing = points
     for member_id, remaining in usable.values_list("member_id", "remaining"):

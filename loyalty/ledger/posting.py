@@ -132,8 +132,13 @@ def account_of(row: Sequence[int]) -> Account:
 
 def usable_lots(member_id: int, at: datetime) -> QuerySet[Lot]:
     """The lots that can be spent at a moment: those that expire first come first, then the oldest."""
+    return usable_lots_of([member_id], at)
+
+
+def usable_lots_of(member_ids: Iterable[int], at: datetime) -> QuerySet[Lot]:
+    """The same for several members together, whoever they belong to."""
     return (
-        Lot.objects.filter(member_id=member_id, remaining__gt=0, activates_at__lte=at)
+        Lot.objects.filter(member__in=list(member_ids), remaining__gt=0, activates_at__lte=at)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
         .order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id")
     )
@@ -155,8 +160,7 @@ def available(member_id: int, at: datetime) -> int:
 
 def available_to(member_ids: Iterable[int], at: datetime) -> dict[int, int]:
     """The points that each of these members can spend at a moment; those without any are left out."""
-    lots = Lot.objects.filter(member__in=list(member_ids), remaining__gt=0, activates_at__lte=at)
-    lots = lots.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
+    lots = usable_lots_of(member_ids, at).order_by()
     return dict(lots.values_list("member_id").annotate(points=Sum("remaining")))
 
 
