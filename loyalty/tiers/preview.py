@@ -1,6 +1,7 @@
 """Who would move under another scheme, and what that would cost, counted before anything is saved."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,16 +12,19 @@ from django.db import connection, transaction
 from loyalty.tier_models import Tier, TierBenefit
 from loyalty.tiers import counting, history
 from loyalty.tiers.ladder import Ladder
-from loyalty.tiers.recalculation import count, movable
+from loyalty.tiers.recalculation import CHUNK, count, movable
 from loyalty.tiers.walk import State, Walk
 from loyalty.tiers.windows import INSTANT
 
 YEAR: Final = timedelta(days=365)
 
+# Members by the places of the ladder between which they would move.
+Moved = dict[tuple[int, int], list[int]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """Members who would go from one tier to another, and what that changes in a year.
+    """How many members would go from one tier to another, and what that changes in a year.
 
     ``benefits`` is money (programme currency); ``points`` are those that the new multiplier would add to, or
     take from, what these members earned in the last 365 days.
@@ -28,14 +32,9 @@ class Move:
 
     from_tier: Tier
     to_tier: Tier
-    member_ids: Sequence[int]
+    members: int
     benefits: Decimal
     points: int
-
-    @property
-    def members(self) -> int:
-        """How many they are."""
-        return len(self.member_ids)
 
     @property
     def is_upgrade(self) -> bool:
@@ -45,23 +44,44 @@ class Move:
 
 def preview_moves(proposed: Ladder, *, now: datetime) -> list[Move]:
     """What saving a scheme and its thresholds would do to today's standings at once, downgrades first."""
-    found = _moved(proposed, now)
+    numbers: Counter[tuple[int, int]] = Counter()
+    earned: Counter[tuple[int, int]] = Counter()
+    for moved in _moved(proposed, now):
+        for between, members in moved.items():
+            numbers[between] += len(members)
+            earned[between] += _earned(members, now)
     tiers = Tier.objects.in_bulk([rung.id for rung in proposed.rungs])
     worth = benefits_by_tier()
     moves = []
-    for (before, after), members in found.items():
+    for (before, after), number in numbers.items():
         old, new = proposed.rungs[before], proposed.rungs[after]
         gains = worth.get(new.id, Decimal(0)) - worth.get(old.id, Decimal(0))
         moves.append(
             Move(
                 from_tier=tiers[old.id],
                 to_tier=tiers[new.id],
-                member_ids=members,
-                benefits=gains * len(members),
-                points=int(_earned(members, now) * (new.multiplier / old.multiplier - 1)),
+                members=number,
+                benefits=gains * number,
+                points=int(earned[before, after] * (new.multiplier / old.multiplier - 1)),
             )
         )
     return sorted(moves, key=lambda move: (move.is_upgrade, move.from_tier.rank, move.to_tier.rank))
+
+
+def preview_members(
+    proposed: Ladder, from_tier: Tier, to_tier: Tier, *, now: datetime, after: int, limit: int
+) -> list[int]:
+    """The first members with an id above ``after`` who would move from one tier to another, at most ``limit``.
+
+    Counts members only until it has found so many: a page costs what is on it, not the whole preview again.
+    """
+    between = (proposed.place_of(from_tier.pk), proposed.place_of(to_tier.pk))
+    found: list[int] = []
+    for moved in _moved(proposed, now, after=after):
+        found += moved.get(between, [])
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def benefits_by_tier() -> dict[int, Decimal]:
@@ -72,18 +92,25 @@ def benefits_by_tier() -> dict[int, Decimal]:
     return worth
 
 
-@transaction.atomic
-def _moved(proposed: Ladder, now: datetime) -> dict[tuple[int, int], list[int]]:
-    """Members by the places between which they would move: what a recalculation of everybody would do at once."""
+def _moved(proposed: Ladder, now: datetime, *, after: int = 0) -> Iterator[Moved]:
+    """What a recalculation of everybody would do at once, by ranges of members with ids above ``after``."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM members_member")
-        params = counting.params(proposed, now, *cursor.fetchone())
+        cursor.execute("SELECT coalesce(max(id), 0) FROM members_member")
+        last: int = cursor.fetchone()[0]
+    for first in range(after + 1, last + 1, CHUNK):
+        yield _moved_within(proposed, now, first, first + CHUNK - 1)
+
+
+@transaction.atomic
+def _moved_within(proposed: Ladder, now: datetime, first: int, last: int) -> Moved:
+    with connection.cursor() as cursor:
+        params = counting.params(proposed, now, first, last)
         count(cursor, proposed, params)
         members = movable(cursor, proposed, params)
         cursor.execute(_STANDINGS, [members])
         rows = cursor.fetchall()
         grants = history.grants(cursor, members, proposed)
-    found: dict[tuple[int, int], list[int]] = {}
+    found: Moved = {}
     for member_id, joined_at, tier_id, earned_id, valid_until, grace_until, net, held in rows:
         state = State(proposed.place_of(earned_id or tier_id), valid_until, grace_until)
         walk = Walk(proposed, joined_at=joined_at, start=now - INSTANT, state=state, grants=grants.get(member_id, ()))
@@ -96,11 +123,11 @@ def _moved(proposed: Ladder, now: datetime) -> dict[tuple[int, int], list[int]]:
     return found
 
 
-def _earned(members: Sequence[int], now: datetime) -> Decimal:
+def _earned(members: Sequence[int], now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_EARNED, [list(members), now - YEAR, now])
         points: int = cursor.fetchone()[0]
-    return Decimal(points)
+    return points
 
 
 _STANDINGS: Final = """

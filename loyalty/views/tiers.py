@@ -54,12 +54,24 @@ def preview_members(request: DeskRequest) -> HttpResponse:
     form = SchemeForm(request.GET, tiers=_tiers())
     if not form.is_valid():
         raise Http404
-    moves = tiers.preview_moves(form.proposed, now=timezone.now())
-    wanted = (request.GET.get("from"), request.GET.get("to"))
-    move = next((move for move in moves if (move.from_tier.key, move.to_tier.key) == wanted), None)
-    page = Paginator(move.member_ids if move else [], PAGE).get_page(request.GET.get("page"))
-    context = {"move": _told(move) if move else None, "may_see_members": request.user.may(Permission.MEMBERS_VIEW)}
-    context |= _members(list(page)) | _pages(request, page)
+    from_tier, to_tier = (get_object_or_404(Tier, key=request.GET.get(name, "")) for name in ("from", "to"))
+    after = request.GET.get("after", "")
+    found = tiers.preview_members(
+        form.proposed,
+        from_tier,
+        to_tier,
+        now=timezone.now(),
+        after=int(after) if after.isdecimal() and len(after) < 19 else 0,
+        limit=PAGE + 1,
+    )
+    context = {
+        "from": words.tier_name(from_tier),
+        "to": words.tier_name(to_tier),
+        "members": Member.objects.filter(pk__in=found[:PAGE]).order_by("pk"),
+        "after": after,
+        "next_after": found[PAGE - 1] if len(found) > PAGE else None,
+        "may_see_members": request.user.may(Permission.MEMBERS_VIEW),
+    }
     return render(request, "loyalty/tier_members.html", context)
 
 
@@ -155,11 +167,6 @@ def _cost(moves: list[Move]) -> dict[str, Any]:
 
 def _keeps(progress: tiers.Progress | None) -> str:
     return tier_words.missing(progress.to_keep, progress.scheme) if progress else ""
-
-
-def _members(member_ids: list[int]) -> dict[str, Any]:
-    found = Member.objects.in_bulk(member_ids)
-    return {"members": [found[pk] for pk in member_ids if pk in found]}
 
 
 def _pages(request: DeskRequest, page: Any) -> dict[str, Any]:

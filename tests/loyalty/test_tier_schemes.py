@@ -19,7 +19,7 @@ from loyalty.intake import record_purchase
 from loyalty.models import Tier, TierBenefit, TierChange, TierGrant, TierScheme, TierStanding, TierThreshold
 from loyalty.tiers import ahead, counting, editing, grants, windows
 from loyalty.tiers.counting import Looked
-from loyalty.tiers.preview import preview_moves
+from loyalty.tiers.preview import preview_members, preview_moves
 from loyalty.tiers.recalculation import recalculate
 from members.models import Member
 from staff.models import AuditEntry
@@ -134,7 +134,14 @@ class TestAnyScheme(TestCase):
         stands = tiers.ladder()
         rule = TierScheme(pk=1, **{name: getattr(stands.scheme, name) for name in editing.SCHEME_FIELDS} | other)
         proposed = tiers.Ladder(stands.rungs, rule)
-        foreseen = {(m.from_tier.key, m.to_tier.key): sorted(m.member_ids) for m in preview_moves(proposed, now=NOW)}
+        moves = preview_moves(proposed, now=NOW)
+        foreseen = {
+            (m.from_tier.key, m.to_tier.key): preview_members(
+                proposed, m.from_tier, m.to_tier, now=NOW, after=0, limit=m.members + 1
+            )
+            for m in moves
+        }
+        assert [len(members) for members in foreseen.values()] == [m.members for m in moves]
         with time_machine.travel(NOW, tick=False):
             editing.save(proposed, {}, user=make_user("marketing_manager"))
         before = set(TierChange.objects.values_list("pk", flat=True))
