@@ -9,7 +9,6 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import DataError, connection, transaction
-from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ from members.importing import runs
 from members.importing.options import Options
 from members.models import Member, Purchase
 from tests.factories import make_member
-from tests.members.imports import DATA, STARBUCKS_MEMBERS, bring_in, needs_real_data, refused, written
+from tests.members.imports import bring_in, refused, written
 
 pytestmark = pytest.mark.django_db
 
@@ -41,32 +40,6 @@ def prove() -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     assert {check.key: rows for check in verify.checks() if (rows := check.offending())} == {}
-
-
-@needs_real_data
-@pytest.mark.django_db(transaction=True)  # minutes within one transaction, which other processes would wait for
-def test_the_real_purchases_earn_once_and_go_out_whole() -> None:
-    with time_machine.travel(datetime(2018, 9, 1, tzinfo=UTC), tick=False):
-        members = bring_in("members", DATA / "starbucks" / "members.csv", STARBUCKS_MEMBERS)
-        path = DATA / "starbucks" / "purchases.csv"
-        run = bring_in("purchases", path)
-        assert (run.rows_added, run.rows_refused) == (138_953, 0)
-        assert Purchase.objects.aggregate(sum=Sum("value"))["sum"] == Decimal("1775451.97")
-        assert Purchase.objects.values("member").distinct().count() == 16_578
-        issued = Entry.objects.aggregate(sum=Sum("points"))["sum"]
-        assert issued == run.report["notes"]["points_given"] == Account.objects.aggregate(sum=Sum("balance"))["sum"]
-        prove()
-
-        again = bring_in("purchases", path)
-        assert (again.rows_added, again.rows_unchanged) == (0, 138_953)
-
-        runs.undo(run, user=None)
-        assert not Purchase.objects.exists()
-        assert not TierChange.objects.exists()
-        assert not Entry.objects.standing().exists()
-        runs.undo(members, user=None)
-        assert not Member.objects.exists()
-        prove()
 
 
 def test_what_was_undone_earns_again_when_it_comes_again(tmp_path: Path) -> None:

@@ -9,37 +9,13 @@ from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun, Member
 from tests.members.imports import (
-    DATA,
-    STARBUCKS_MEMBERS,
     bring_in,
-    needs_real_data,
     refused,
     tried,
     written,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@needs_real_data
-def test_the_real_members_come_in_once_and_go_out_whole() -> None:
-    path = DATA / "starbucks" / "members.csv"
-    run = bring_in("members", path, STARBUCKS_MEMBERS)
-
-    assert (run.rows_read, run.rows_added, run.rows_refused) == (17_000, 17_000, 0)
-    assert Member.objects.filter(gender="").count() == 2_175
-    assert Member.objects.exclude(attributes__has_key="age").count() == 2_175
-    assert Member.objects.exclude(attributes__has_key="income").count() == 2_175
-    known = Member.objects.get(external_id="0610b486422d4921ae7d2bf64640c50b")
-    assert known.attributes == {"age": 55, "income": 112_000}
-    assert known.joined_at.isoformat() == "2017-07-14T16:00:00+00:00"  # midnight of the 15th in Shanghai
-
-    again = bring_in("members", path, STARBUCKS_MEMBERS)
-    assert (again.rows_added, again.rows_updated, again.rows_unchanged) == (0, 0, 17_000)
-
-    assert runs.preview_undo(run).removes[0][1] == 17_000
-    runs.undo(run, user=None)
-    assert not Member.objects.exists()
 
 
 def test_a_changed_row_updates_its_member_and_an_undo_gives_back_what_was(tmp_path: Path) -> None:
