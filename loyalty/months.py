@@ -61,6 +61,5 @@ def _wall_clock(moment: datetime) -> datetime:
 def _on_the_clock(shown: datetime, like: datetime) -> datetime:
     """The moment at which the clocks show this, in the zone of ``like``."""
     zone = timezone.get_default_timezone()
-    # Compared in UTC: within one zone Python compares what the clocks show.
-    latest = max(shown.replace(fold=fold, tzinfo=zone).astimezone(UTC) for fold in (0, 1))
-    return latest.astimezone(like.tzinfo)
+    offset = min(zone.utcoffset(shown.replace(fold=fold)) or timedelta() for fold in (0, 1))
+    return (shown - offset).replace(tzinfo=UTC).astimezone(like.tzinfo)

@@ -66,6 +66,7 @@ def earn(members: tuple[int, int], now: datetime) -> None:
         cursor.execute("ANALYZE loyalty_bought")
         lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
         stage_for_bought(cursor, now=now)
+        cursor.execute("CREATE INDEX ON loyalty_earning (occurred_at)")
 
 
 def post(since: datetime, until: datetime) -> None:
