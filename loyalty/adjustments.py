@@ -238,6 +238,7 @@ def _eligible(wish: Adjustment) -> Member:
 def _carry_out(approval: Approval) -> None:
     wish = _wish(approval)
     reason = AdjustReason.objects.get(key=wish.reason)
+    Member.objects.get(pk=wish.member_id)  # may have gone with the import that brought them
     posting.lock(wish.member_id)
     try:
         member = _eligible(wish)

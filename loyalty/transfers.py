@@ -212,6 +212,7 @@ def _post(
 
 def _carry_out(approval: Approval) -> None:
     wish = _wish(approval)
+    _both(wish)
     _lock(wish)
     try:
         giver, receiver = _eligible(wish)
@@ -261,8 +262,8 @@ def _title(approval: Approval) -> str:
 
 
 def _both(wish: Transfer) -> tuple[Member, Member]:
-    found = Member.objects.in_bulk([wish.from_member, wish.to_member])
-    return found[wish.from_member], found[wish.to_member]
+    """Giver and receiver. Raises Member.DoesNotExist where one went with the import that brought them."""
+    return Member.objects.get(pk=wish.from_member), Member.objects.get(pk=wish.to_member)
 
 
 def _eligible(wish: Transfer) -> tuple[Member, Member]:

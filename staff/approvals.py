@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
 from staff import audit
 from staff.models import Approval, User
@@ -118,7 +120,10 @@ def outlook(approval: Approval) -> Outlook:
     if approval.state != State.REQUESTED:
         return Outlook([(name, value) for name, value in approval.seen])
     kind = kind_of(approval)
-    return kind.outlook(approval) if kind else Outlook()
+    try:
+        return kind.outlook(approval) if kind else Outlook()
+    except ObjectDoesNotExist:
+        return Outlook(warning=_gone())
 
 
 def others_may_decide(kind: str, user: User) -> bool:
@@ -189,8 +194,11 @@ def approve(approval: Approval, *, user: User, reason: str = "") -> Approval:
     room cannot carry it out; the request then still waits.
     """
     kind = _deciding(approval, user)
-    _decide(approval, State.APPROVED, user, reason, seen=list(kind.outlook(approval).figures))
-    kind.on_approve(approval)
+    _decide(approval, State.APPROVED, user, reason, seen=list(outlook(approval).figures))
+    try:
+        kind.on_approve(approval)
+    except ObjectDoesNotExist as error:
+        raise CannotBeDone(_gone()) from error
     audit.record(user, "approval.approve", approval, detail={"kind": approval.kind, "reason": reason})
     return approval
 
@@ -201,7 +209,7 @@ def refuse(approval: Approval, *, user: User, reason: str) -> Approval:
     kind = _deciding(approval, user)
     if not reason.strip():
         raise ReasonMissing
-    _decide(approval, State.REFUSED, user, reason, seen=list(kind.outlook(approval).figures))
+    _decide(approval, State.REFUSED, user, reason, seen=list(outlook(approval).figures))
     if kind.on_close:
         kind.on_close(approval)
     audit.record(user, "approval.refuse", approval, detail={"kind": approval.kind, "reason": reason})
@@ -241,6 +249,10 @@ def _deciding(approval: Approval, user: User) -> Kind:
     if kind is None or not _decides(user, kind):
         raise NotTheirs
     return kind
+
+
+def _gone() -> str:
+    return _("What it is about is not there any more.")
 
 
 def _decide(approval: Approval, state: str, user: User, reason: str, *, seen: list[tuple[str, str]]) -> None:

@@ -23,17 +23,21 @@ class Page(Generic[M]):
     first_query: str | None
 
 
-def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE) -> Page[M]:
-    """The page that ``?before=<id>`` asks for, by descending primary key."""
+def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE, by: str = "") -> Page[M]:
+    """The page that ``?before=`` asks for: by descending primary key, or by a time (``by``) and then the key."""
     before = query.get("before", "")
-    if before.isdecimal() and len(before) < 19:
+    if by:
+        if place := place_in_time(before):
+            at, pk = place
+            rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "pk__gte": pk})
+    elif before.isdecimal() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
-    found = list(rows.order_by("-pk")[: size + 1])
+    found = list(rows.order_by(*([f"-{by}"] if by else []), "-pk")[: size + 1])
     has_more = len(found) > size
     found = found[:size]
     return Page(
         rows=found,
-        next_query=_with(query, {"before": str(found[-1].pk)}) if has_more else None,
+        next_query=_with(query, {"before": _place(found[-1], by)}) if has_more else None,
         first_query=_with(query, {}) if before else None,
     )
 
@@ -46,6 +50,10 @@ def place_in_time(text: str) -> tuple[datetime, int] | None:
     except ValueError:
         return None
     return (at, int(pk)) if pk.isdecimal() and len(pk) < 19 and timezone.is_aware(at) else None
+
+
+def _place(row: Model, by: str) -> str:
+    return f"{getattr(row, by).isoformat()}_{row.pk}" if by else str(row.pk)
 
 
 def _with(query: QueryDict, changes: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from members.models import Member
 from staff import figures
 from staff.axes import month_words
 from staff.exports import csv_response
-from staff.paging import place_in_time
+from staff.paging import newest_first
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -134,19 +134,14 @@ def entries(request: DeskRequest) -> HttpResponse:
     month, column = _asked(request)
     found = _entries(month, column)
     total = found.aggregate(points=Sum("debt" if column == DEBT else "points"))["points"] or 0
-    before = request.GET.get("before", "")
-    if place := place_in_time(before):
-        at, pk = place
-        found = found.filter(occurred_at__lte=at).exclude(occurred_at=at, pk__gte=pk)
-    rows = list(found.order_by("-occurred_at", "-pk")[: PAGE + 1])
+    page = newest_first(found, request.GET, by="occurred_at")
     # No join: the member of an undone import is gone, its entries are not.
-    members = Member.objects.in_bulk({entry.member_id for entry in rows})
+    members = Member.objects.in_bulk({entry.member_id for entry in page.rows})
     tiers = {tier.key: tier for tier in Tier.objects.all()}
-    last = rows[PAGE - 1] if len(rows) > PAGE else None
     with choices_kept():
         told = [
             (entry, members.get(entry.member_id), words.title(entry), words.details(entry, tiers))
-            for entry in rows[:PAGE]
+            for entry in page.rows
         ]
     return render(
         request,
@@ -157,8 +152,7 @@ def entries(request: DeskRequest) -> HttpResponse:
             "is_debt": column == DEBT,
             "total": total,
             "rows": told,
-            "older": f"{last.occurred_at.isoformat()}_{last.pk}" if last else None,
-            "before": before,
+            "page": page,
             "csv_url": f"{reverse('loyalty:ledger-entries-csv')}?month={month:%Y-%m}&column={column}",
             "may_view_members": request.user.may(Permission.MEMBERS_VIEW),
             "now": timezone.now(),

@@ -14,33 +14,24 @@ from django.views.decorators.http import require_POST, require_safe
 from loyalty import rewards, words
 from loyalty.models import Redemption, Reward
 from staff import figures
-from staff.paging import place_in_time
+from staff.paging import newest_first
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
-
-PAGE = 50
 
 
 @requires(Permission.PROGRAMME_VIEW)
 @require_safe
 def redemption_list(request: DeskRequest) -> HttpResponse:
     """The newest redemptions; filters and place are in the address."""
-    found = _filtered(request)
-    before = request.GET.get("before", "")
-    if place := place_in_time(before):
-        at, pk = place
-        found = found.filter(redeemed_at__lte=at).exclude(redeemed_at=at, pk__gte=pk)
-    page = list(found.select_related("member", "reward", "created_by").order_by("-redeemed_at", "-pk")[: PAGE + 1])
-    rows = [(item, words.reward_name(item.reward), words.state_tone(item.state)) for item in page[:PAGE]]
-    last = page[PAGE - 1] if len(page) > PAGE else None
-    older = f"{last.redeemed_at.isoformat()}_{last.pk}" if last else None
+    found = _filtered(request).select_related("member", "reward", "created_by")
+    page = newest_first(found, request.GET, by="redeemed_at")
+    rows = [(item, words.reward_name(item.reward), words.state_tone(item.state)) for item in page.rows]
     return render(
         request,
         "loyalty/redemptions.html",
         {
             "rows": rows,
-            "older": older,
-            "before": before,
+            "page": page,
             "states": [("", _("Every state")), *Redemption.State.choices],
             "rewards": [("", _("Every reward")), *((str(r.pk), words.reward_name(r)) for r in Reward.objects.all())],
             "text": request.GET.get("q", ""),

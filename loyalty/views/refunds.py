@@ -22,11 +22,11 @@ from loyalty.views import dialogs
 from members.models import Member, Purchase, Refund
 from staff import figures
 from staff.models import Approval
+from staff.paging import newest_first
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
 SHOWN = 5
-PAGE = 50
 TONES = {
     Refund.State.APPLIED: "good",
     Refund.State.WAITING: "look",
@@ -45,18 +45,14 @@ def refund_list(request: DeskRequest) -> HttpResponse:
         found = found.filter(state=state)
     if text:
         found = found.filter(Q(purchase_key=text) | Q(key=text) | Q(external_id=text) | Q(member__number__iexact=text))
-    before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        found = found.filter(pk__lt=int(before))
-    page = list(found.order_by("-pk")[: PAGE + 1])
-    rows = [(item, TONES[Refund.State(item.state)], refund_words.refused(item.problem)) for item in page[:PAGE]]
+    page = newest_first(found, request.GET)
+    rows = [(item, TONES[Refund.State(item.state)], refund_words.refused(item.problem)) for item in page.rows]
     return render(
         request,
         "loyalty/refunds.html",
         {
             "rows": rows,
-            "older": page[PAGE - 1].pk if len(page) > PAGE else None,
-            "before": before,
+            "page": page,
             "states": [("", _("Every state")), *Refund.State.choices],
             "is_filtered": bool(state or text),
             "may_undo": request.user.may(Permission.POINTS_REVERSE),

@@ -160,6 +160,19 @@ def test_an_approval_gives_nothing_to_who_left_in_between() -> None:
     assert usable(member) == 0
 
 
+def test_an_approval_about_a_member_who_went_with_their_import_says_so() -> None:
+    set_limits(adjust_approval_above=100)
+    member, approver = make_member(), make_user("approver")
+    asked = adjust(member, 200)
+    assert isinstance(asked, Approval)
+    Member.objects.filter(pk=member.pk).delete()
+    page = client_of(approver).get(asked.get_absolute_url())
+    assert "What it is about is not there any more." in page.content.decode()
+    with pytest.raises(approvals.CannotBeDone, match="not there any more"):
+        approvals.approve(asked, user=approver)
+    approvals.refuse(asked, user=approver, reason="Gone.")
+
+
 def test_the_day_is_the_programmes() -> None:
     set_limits(adjust_daily_limit=100)
     member, user = make_member(), make_user("customer_service")
