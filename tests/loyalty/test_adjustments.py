@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -24,11 +25,13 @@ from loyalty.models import (
     TierThreshold,
 )
 from loyalty.policies import settings_now
+from members.importing import runs
 from members.models import Member
 from staff import approvals
 from staff.models import Approval, AuditEntry, User
 from tests.factories import make_member, make_user
 from tests.loyalty.concurrency import at_once
+from tests.members.imports import bring_in, written
 
 pytestmark = pytest.mark.django_db
 
@@ -160,12 +163,14 @@ def test_an_approval_gives_nothing_to_who_left_in_between() -> None:
     assert usable(member) == 0
 
 
-def test_an_approval_about_a_member_who_went_with_their_import_says_so() -> None:
+def test_an_approval_about_a_member_who_went_with_their_import_says_so(tmp_path: Path) -> None:
     set_limits(adjust_approval_above=100)
-    member, approver = make_member(), make_user("approver")
+    run = bring_in("members", written(tmp_path, "external_id\na1\n"))
+    member, approver = Member.objects.get(), make_user("approver")
     asked = adjust(member, 200)
     assert isinstance(asked, Approval)
-    Member.objects.filter(pk=member.pk).delete()
+    runs.undo(run, user=None)
+    assert not Member.objects.exists()
     page = client_of(approver).get(asked.get_absolute_url())
     assert "What it is about is not there any more." in page.content.decode()
     with pytest.raises(approvals.CannotBeDone, match="not there any more"):
