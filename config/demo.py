@@ -29,6 +29,8 @@ LOOK_SECONDS = 0.3
 WEB_SECONDS = 60
 RESTARTS = 3
 RESTARTS_WITHIN_SECONDS = 60
+# All parts together have so long to end the work in hand.
+END_SECONDS = 10
 
 
 class Trouble(Exception):
@@ -171,16 +173,16 @@ def _ending(code: int) -> str:
 
 
 def _end(children: list[Part]) -> None:
-    """Ask all to end, then wait for each; a second Ctrl-C does not wait."""
-    patience = 15.0
+    """Ask all to end, then wait for them; a second Ctrl-C does not wait."""
+    deadline = time.monotonic() + END_SECONDS
     for part in reversed(children):
         if part.process is not None and part.process.poll() is None:
             part.process.send_signal(signal.SIGTERM)
     for part in reversed(children):
         while part.process is not None:
             try:
-                processes.stop(part.process, None, patience=patience)
+                processes.stop(part.process, None, patience=max(0.0, deadline - time.monotonic()))
             except _Stopped:
-                patience = 0.0
+                deadline = time.monotonic()
                 continue
             part.process = None

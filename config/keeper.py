@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NamedTuple, NoReturn
 
 import psycopg
 from psycopg import sql
@@ -53,8 +53,17 @@ COMMON_TUNING = {
 }
 SMALL_SHARED_MEMORY = 512 * 1024**2
 
-# A server and the signal that stops it in good order.
-Server = tuple[subprocess.Popen[bytes], int]
+# PostgreSQL first writes everything to its files, which takes a minute or more on a busy disk. What was committed is
+# in its log already: after so long it ends at once, and the next start replays the log.
+STOP_SECONDS = 5
+
+
+class Server(NamedTuple):
+    """A server, the signal that stops it in good order, and the one that follows where that takes long."""
+
+    process: subprocess.Popen[bytes]
+    in_order: int
+    insisting: int
 
 
 def main() -> None:
@@ -96,7 +105,7 @@ def _try_to_start(servers: list[Server]) -> str:
 
 
 def _wait_for_the_last_holder(servers: list[Server], keeper_lock: IO[str]) -> None:
-    if any(process.poll() is not None for process, _ in servers):
+    if any(server.process.poll() is not None for server in servers):
         return
     with (embedded.home() / "users.lock").open("a+") as users:
         fcntl.flock(users, fcntl.LOCK_EX)
@@ -110,11 +119,17 @@ def _leave(signal_number: int, frame: object) -> NoReturn:
 
 
 def _stop_all(servers: list[Server]) -> None:
+    """Stop all of them, and insist after some seconds."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for server in servers:
+        server.process.send_signal(server.in_order)
+    deadline = time.monotonic() + STOP_SECONDS
     while servers:
-        process, how = servers.pop()
-        processes.stop(process, how, patience=60)
+        server = servers.pop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(max(0.0, deadline - time.monotonic()))
+        processes.stop(server.process, server.insisting, patience=20)
 
 
 def _start_all(servers: list[Server]) -> None:
@@ -126,10 +141,12 @@ def _start_all(servers: list[Server]) -> None:
     valkey = _valkey_program()
     run_as = processes.owner_for_servers(embedded.CHECKOUT, [here / "postgres", postgres / "postgres", valkey])
     data = _prepare_cluster(postgres, here / "postgres", known, run_as)
-    servers.append((_start_postgres(postgres, data, logs / "postgres.log", known, run_as), signal.SIGINT))
-    servers.append((_start_valkey(valkey, here / "valkey", logs / "valkey.log", known, run_as), signal.SIGTERM))
-    _await_postgres(servers[0][0], logs / "postgres.log", known)
-    _await_valkey(servers[1][0], logs / "valkey.log", known)
+    database = _start_postgres(postgres, data, logs / "postgres.log", known, run_as)
+    servers.append(Server(database, signal.SIGINT, signal.SIGQUIT))
+    broker = _start_valkey(valkey, here / "valkey", logs / "valkey.log", known, run_as)
+    servers.append(Server(broker, signal.SIGTERM, signal.SIGTERM))
+    _await_postgres(database, logs / "postgres.log", known)
+    _await_valkey(broker, logs / "valkey.log", known)
 
 
 def _with_free_ports(known: State) -> State:
