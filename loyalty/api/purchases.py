@@ -194,7 +194,9 @@ class PurchasesView(ApiView):
         own_key = f"api:{caller_of(request)}:{key_of(request)}"
 
         def record() -> Response:
-            purchase, is_new = _record(given, own_key, member_of(given["member"], "member").pk)
+            member = member_of(given["member"], "member")
+            purchase, is_new = _record(given, own_key, member.pk)
+            purchase.member = member  # known already: it need not be looked for again
             return Response(_whole(purchase), status=201 if is_new else 200)
 
         return once(request, record)
