@@ -64,6 +64,11 @@ def test_an_expired_lot_is_not_shown_as_available(django_assert_num_queries: Any
         100,
     )
     assert (has.debt, has.qualifying) == (0, 210)
+    assert ledger.available(member.pk, NOW) == 60
+    assert ledger.available_to([member.pk], NOW) == {member.pk: 60}
+    with pytest.raises(ledger.InsufficientPoints) as refused, transaction.atomic():
+        ledger.spend(member_id=member.pk, points=61, key="all", occurred_at=NOW, explanation={})
+    assert refused.value.available == 60
     assert ledger.balances_of(make_member().pk, NOW).balance == 0
 
 
