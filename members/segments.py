@@ -113,15 +113,19 @@ def _circle(segment: Segment) -> list[str]:
     rows = {row.pk: row for row in Segment.objects.filter(kind=Segment.Kind.DYNAMIC)}
     rows[segment.pk] = segment
 
-    def way(pk: int, seen: set[int]) -> list[str]:
+    # Looked through once each: of segments that share what they contain there are far too many ways.
+    seen: set[int] = set()
+
+    def way(pk: int) -> list[str]:
+        seen.add(pk)
         for inner in contained_in(rows[pk].conditions) if pk in rows else ():
             if inner == segment.pk:
                 return [rows[pk].name, segment.name]
-            if inner not in seen and (found := way(inner, seen | {inner})):
+            if inner not in seen and (found := way(inner)):
                 return [rows[pk].name, *found]
         return []
 
-    return way(segment.pk, {segment.pk})
+    return way(segment.pk)
 
 
 def used_by(segment: Segment) -> list[Use]:

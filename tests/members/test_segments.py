@@ -100,6 +100,23 @@ def test_the_condition_holds_for_those_who_are_in_it_and_not_in_for_all_others()
     assert conditions.sentence(asks(segment)) == "Members who are in the segment Chosen."
 
 
+def test_each_segment_is_looked_into_once_however_many_ways_lead_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    below: list[Segment] = []
+    for layer in range(10):
+        tree = asks(*below) if below else {"all": [ACTIVE]}
+        below = [Segment.objects.create(name=f"{layer} {one}", kind="dynamic", conditions=tree) for one in range(2)]
+    looked: list[Any] = []
+    contained_in = segments.contained_in
+
+    def counted(tree: Any) -> set[int]:
+        looked.append(tree)
+        return contained_in(tree)
+
+    monkeypatch.setattr(segments, "contained_in", counted)
+    segments.save(below[0], user=None)
+    assert len(looked) <= 20
+
+
 def test_a_segment_that_is_gone_is_refused_in_a_condition() -> None:
     with pytest.raises(conditions.ConditionError, match="not one of the choices"):
         conditions.validate({"fact": "member.segment", "op": "in", "value": ["4711"]})
