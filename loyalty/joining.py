@@ -41,9 +41,11 @@ class Reach:
 
 
 def reach(household: Household, member: Member) -> Reach:
-    """What the member and the active others share from then on, or do while the member is in it; writes nothing."""
-    active = household.members.filter(status=Member.Status.ACTIVE).exclude(pk=member.pk)
-    others = list(active.values_list("pk", flat=True))
+    """What the member and the others share from then on, or do while the member is in it; writes nothing.
+
+    Who is blocked counts too: they may be let in again without a word of the household.
+    """
+    others = list(household.members.exclude(pk=member.pk).values_list("pk", flat=True))
     usable = ledger.available_to([member.pk, *others], timezone.now())
     own = usable.pop(member.pk, 0)
     return Reach(

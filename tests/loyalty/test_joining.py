@@ -69,11 +69,16 @@ def test_up_to_the_limit_and_into_an_empty_household_one_person_decides() -> Non
     assert joining.join(household_of(holder(90)), holder(10), user=agent) is None
     # Nobody else is there who could spend them.
     assert joining.join(household_of(), holder(5_000), user=agent) is None
-    # Who is not active spends nothing.
-    blocked = holder(500)
-    home = household_of(blocked)
-    Member.objects.filter(pk=blocked.pk).update(status="blocked")
-    assert joining.join(home, holder(0), user=agent) is None
+
+
+def test_who_is_blocked_while_somebody_joins_and_let_in_again_afterwards_counts() -> None:
+    limit(100)
+    agent = make_user("customer_service")
+    for points, of_joiner in ((500, 0), (0, 500)):
+        blocked, joiner = holder(points), holder(of_joiner)
+        home = household_of(blocked)
+        Member.objects.filter(pk=blocked.pk).update(status="blocked")
+        assert isinstance(joining.join(home, joiner, user=agent), Approval)
 
 
 def test_what_became_impossible_in_between_is_not_carried_out() -> None:
