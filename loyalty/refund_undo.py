@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -40,16 +39,21 @@ class UndoRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Undone:
-    """What undoing a refund did, or would do: to the balances and the debts of all whom it touches, together."""
+    """What undoing a refund did, or would do: to the balances and the debts of all whom it touches, together.
+
+    ``moved`` is what some of them gain or others lose, whichever is more: of a household one may gain what another
+    loses, and together nothing changes.
+    """
 
     refund: Refund
     points: int
     debt: int
+    moved: int
 
     @property
     def needs_second_person(self) -> bool:
         """Whether one person may not do it alone."""
-        return limits.needs_second_person(abs(self.points))
+        return limits.needs_second_person(self.moved)
 
 
 def preview(refund: Refund) -> Undone:
@@ -80,8 +84,8 @@ def undo(refund: Refund, *, comment: str, user: User) -> Undone | Approval:
             about=_about(refund),
             comment=comment,
         )
-    if found.points:
-        limits.take(limits.Limit.ADJUST, limits.counted_as(user), abs(found.points), at=timezone.now())
+    if found.moved:
+        limits.take(limits.Limit.ADJUST, limits.counted_as(user), found.moved, at=timezone.now())
     return _do(refund, comment=comment, user=user, by=str(user), approved_by="")
 
 
@@ -146,10 +150,10 @@ def _perform(refund: Refund, explanation: dict[str, Any]) -> Undone:
         raise UndoRefused("not_there")
     if now.purchase is None:
         Refund.objects.filter(pk=now.pk).update(state=State.UNDONE)
-        return Undone(refund=now, points=0, debt=0)
+        return Undone(refund=now, points=0, debt=0, moved=0)
     purchase = now.purchase
     members = refunds.touched_by(Purchase.objects.filter(pk=purchase.pk))
-    points, debt = _totals(members)
+    before = Account.objects.in_bulk(members)
     refused = purchase.refunds.filter(state=State.REFUSED).count()
     reason = {"reason": "refund_undone", "refund": now.pk, "receipt": purchase.external_id}
     try:
@@ -168,13 +172,14 @@ def _perform(refund: Refund, explanation: dict[str, Any]) -> Undone:
     if purchase.refunds.filter(state=State.REFUSED).count() > refused:
         raise UndoRefused("others")
     refunds.look_at_tiers([purchase.member_id])
-    after, owed = _totals(members)
-    return Undone(refund=now, points=after - points, debt=owed - debt)
-
-
-def _totals(members: list[int]) -> tuple[int, int]:
-    found = Account.objects.filter(member__in=members).aggregate(points=Sum("balance"), debt=Sum("debt"))
-    return found["points"] or 0, found["debt"] or 0
+    after = Account.objects.in_bulk(members)
+    changes = [after[member].balance - account.balance for member, account in before.items()]
+    return Undone(
+        refund=now,
+        points=sum(changes),
+        debt=sum(after[member].debt - account.debt for member, account in before.items()),
+        moved=max(sum(change for change in changes if change > 0), -sum(change for change in changes if change < 0)),
+    )
 
 
 def _carry_out(approval: Approval) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from loyalty import ledger, policies, programme, refund_undo, rewards
 from loyalty.intake import record_purchase, record_refund
 from loyalty.models import Account, Entry, Policy, ProgrammeSettings, Reward, TierStanding
+from members import households
 from members.importing import runs
 from members.models import Member, Purchase, Refund
 from staff import approvals
@@ -161,6 +162,23 @@ def test_above_the_limit_a_second_person_undoes_it(member: Member, agent: User) 
     approvals.approve(asked, user=make_user(Role.APPROVER))
     assert balance(member) == 1500
     assert AuditEntry.objects.get(action="refund.undo").detail["points"] == 1500
+    prove()
+
+
+def test_what_one_of_a_household_gains_and_another_loses_counts_towards_the_limit(member: Member, agent: User) -> None:
+    home, payer = households.create(name="Wang", kind="household", user=None), make_member()
+    for each in (member, payer):
+        households.join(home, each, user=None)
+    ledger.award(member_id=payer.pk, points=1500, key="x", occurred_at=NOW, explanation={})
+    reward = Reward.objects.create(name="Voucher", points=1500)
+    paid = rewards.redeem(member_id=member.pk, reward_id=reward.pk, key="pays", user=None)
+    buy(member, 1500, redemptions=[paid.pk])
+    item = refund("r")
+    assert (balance(member), balance(payer)) == (0, 1500)
+    asked = refund_undo.undo(item, comment="wrong", user=agent)
+    assert isinstance(asked, Approval)
+    approvals.approve(asked, user=make_user(Role.APPROVER))
+    assert (balance(member), balance(payer)) == (1500, 0)
     prove()
 
 
