@@ -18,6 +18,7 @@ from loyalty.rules import reasons
 from members.api.naming import member_of
 from members.conditions.facts import choices_kept
 from staff.api import ApiView
+from staff.api_access import may
 from staff.api_input import Moment, told
 from staff.idempotency import once
 from staff.permissions import Scope
@@ -40,7 +41,10 @@ class Earning(serializers.Serializer[Any]):
 
 
 class NotEarned(serializers.Serializer[Any]):
-    """A rule that would give nothing: each condition that failed with what was found instead, or the limit."""
+    """A rule that would give nothing: each condition that failed with what was found instead, or the limit.
+
+    What was found is left out where it is personal (age, attributes, segments) and the scope members.contacts missing.
+    """
 
     rule = serializers.CharField()
     reasons = serializers.ListField(child=serializers.CharField())
@@ -65,10 +69,10 @@ class QuotesView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Say what a basket would earn for a member, why, and why not more. Nothing is written."""
         given = told(QuoteInput, request.data)
-        return once(request, lambda: _quote(given))
+        return once(request, lambda: _quote(given, tells_person=may(request, Scope.MEMBERS_CONTACTS)))
 
 
-def _quote(given: dict[str, Any]) -> Response:
+def _quote(given: dict[str, Any], *, tells_person: bool) -> Response:
     check_size(given)
     member = member_of(given["member"], "member")
     basket = {name: value for name, value in given.items() if name not in {"member", "lines", "purchased_at"}}
@@ -91,7 +95,10 @@ def _quote(given: dict[str, Any]) -> Response:
         for entry in recorded.entries
     ]
     with choices_kept():
-        not_earned = [{"rule": refusal.terms.rule, "reasons": reasons.why_not(refusal)} for refusal in refusals]
+        not_earned = [
+            {"rule": refusal.terms.rule, "reasons": reasons.why_not(refusal, tells_person=tells_person)}
+            for refusal in refusals
+        ]
     answer = {
         "member": member.number,
         "value": recorded.purchase.value,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from loyalty.rules import sentences
+from loyalty.rules import sentences, vocabulary
+from loyalty.rules.events import Need
 from loyalty.rules.results import MOST_POINTS, Reason, Refusal, TooManyPoints
-from loyalty.rules.vocabulary import KEPT
 from members.conditions.facts import FactType
 from members.conditions.predicate import Failed, Several
 from members.conditions.sentences import clauses
@@ -16,12 +16,18 @@ from members.conditions.tree import Line
 from members.conditions.values import list_words, words
 from staff import figures
 
+# What is known of a member besides what they bought: age, gender, attributes, segments, value.
+PERSONAL: Final = Need.PERSON | Need.KEPT
 
-def why_not(refusal: Refusal) -> list[str]:
-    """Each reason as a sentence: every condition that failed with what was found instead, or the limit, or the rule."""
+
+def why_not(refusal: Refusal, *, tells_person: bool = True) -> list[str]:
+    """Each reason as a sentence: every condition that failed with what was found instead, or the limit, or the rule.
+
+    Without ``tells_person`` what was found is left out where it is personal.
+    """
     match refusal.reason:
         case Reason.CONDITION:
-            return [condition(failed) for failed in refusal.failed]
+            return [condition(failed, tells_person=tells_person) for failed in refusal.failed]
         case Reason.CAP:
             said = cut(refusal.caps)
             return (
@@ -42,12 +48,12 @@ def too_many(error: TooManyPoints) -> str:
     return text % {"rule": error.rule, "most": figures.number(MOST_POINTS)}
 
 
-def condition(failed: Failed) -> str:
-    """A condition that did not hold: what was asked, and what was found."""
+def condition(failed: Failed, *, tells_person: bool = True) -> str:
+    """A condition that did not hold: what was asked, and what was found; ``tells_person`` as in :func:`why_not`."""
     asked = clauses(failed.node)
-    if not isinstance(failed.node, Line):
+    if not isinstance(failed.node, Line) or (_is_personal(failed.node) and not tells_person):
         return _("Not fulfilled: %(condition)s.") % {"condition": asked}
-    if failed.found == () and failed.node.fact.key in KEPT:
+    if failed.found == () and failed.node.fact.key in vocabulary.KEPT:
         return _("Asked: %(condition)s. There is none.") % {"condition": asked}
     if failed.found is None or failed.found == ():
         return _("Asked: %(condition)s. It is not known.") % {"condition": asked}
@@ -69,6 +75,10 @@ def _used(cap: dict[str, Any]) -> str:
     if "money" in cap:
         return sentences.money(cap["used"])
     return figures.number(int(cap["used"]))
+
+
+def _is_personal(line: Line) -> bool:
+    return bool(vocabulary.need(line.fact.key) & PERSONAL)
 
 
 def _found(line: Line, found: Any) -> str:

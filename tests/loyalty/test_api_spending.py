@@ -1,6 +1,7 @@
 """Quotes, adjustments, rewards and redemptions over the REST API."""
 
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from loyalty.models import Account, Entry, Redemption, Reward
 from loyalty.rule_models import CapUse
 from members.models import Member, Purchase
 from staff.models import Approval, AuditEntry
-from tests.factories import make_member
+from staff.permissions import Scope
+from tests.factories import make_member, make_segment
 from tests.loyalty.test_earning import in_force
 from tests.over_http import Till, all_at_once, bearer, post
 
@@ -69,6 +71,27 @@ def test_a_quote_says_which_rules_give_nothing_and_which_limits_cut() -> None:
     refused = {one["rule"]: one["reasons"] for one in till.post("quotes", basket).json()["not_earned"]}
     assert refused["Capped"] == ["Limit: at most 100 points per member and day; used before: 100."]
     assert Entry.objects.filter(member=member).count() == 6
+
+
+def test_a_quote_tells_what_is_personal_only_to_keys_that_may_know_it() -> None:
+    in_force("Of age", {"type": "fixed", "points": 5}, when={"fact": "member.age", "op": "gte", "value": 60})
+    in_force(
+        "Students",
+        {"type": "fixed", "points": 5},
+        when={"fact": "member.segment", "op": "in", "value": [str(make_segment("Students", members=[]).pk)]},
+    )
+    member = make_member(birth_date=timezone.localdate() - timedelta(days=15_000))
+    make_segment("Owes money", members=[member])
+    asked = {"member": member.number, "amount": "10.00"}
+    told = {
+        scopes: {one["rule"]: one["reasons"] for one in Till(*scopes).post("quotes", asked).json()["not_earned"]}
+        for scopes in ((Scope.QUOTES_READ,), (Scope.QUOTES_READ, Scope.MEMBERS_CONTACTS))
+    }
+    few, many = told.values()
+    assert "It is 41" in many["Of age"][0]
+    assert "Owes money" in many["Students"][0]
+    assert few["Of age"] == ["Not fulfilled: the member's age is at least 60."]
+    assert "Owes money" not in few["Students"][0]
 
 
 def test_a_quote_is_what_the_purchase_then_earns() -> None:
