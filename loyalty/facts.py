@@ -5,12 +5,13 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_lazy as _
 
-from loyalty import words
+from loyalty import ledger, words
 from loyalty.models import Tier
 from members.conditions import facts
 from members.conditions.facts import Choice, Fact, FactType, Parameter, Rows, Scalar, Test
 
 LOYALTY = _("Loyalty")
+USABLE = ledger.usable_sql("%s")
 
 
 def tiers() -> Sequence[Choice]:
@@ -68,8 +69,7 @@ FACTS = [
         type=FactType.INTEGER,
         minimum=0,
         sql=Rows(
-            "SELECT l.member_id, sum(l.remaining) AS value FROM loyalty_lot l WHERE l.remaining > 0"
-            " AND l.activates_at <= %s AND (l.expires_at IS NULL OR l.expires_at > %s) GROUP BY l.member_id",
+            f"SELECT lot.member_id, sum(lot.remaining) AS value FROM loyalty_lot lot WHERE {USABLE} GROUP BY 1",  # noqa: S608
             params=_now_twice,
             missing=0,
         ),

@@ -7,7 +7,8 @@ first first, and leaves one entry for each member who pays.
 from collections.abc import Iterable
 from datetime import datetime
 
-from loyalty.ledger import InsufficientPoints, posting
+from loyalty import ledger
+from loyalty.ledger import InsufficientPoints
 from members.models import Member
 
 
@@ -27,13 +28,13 @@ def lock(member_id: int) -> list[int]:
     """
     locked = payers(member_id)
     for payer in locked:
-        posting.lock(payer)
+        ledger.lock(payer)
     return [payer for payer in payers(member_id) if payer in locked]
 
 
 def available(member_ids: Iterable[int], at: datetime) -> int:
     """The points that these members can spend together at a moment."""
-    return sum(posting.available_to(member_ids, at).values())
+    return sum(ledger.available_to(member_ids, at).values())
 
 
 def shares(member_ids: Iterable[int], points: int, at: datetime) -> dict[int, int]:
@@ -42,7 +43,7 @@ def shares(member_ids: Iterable[int], points: int, at: datetime) -> dict[int, in
     Since a member's own lots are taken in the same order, a share is spent from just the lots it was reckoned from.
     Raises :class:`~loyalty.ledger.InsufficientPoints`.
     """
-    usable = posting.usable_lots_of(member_ids, at)
+    usable = ledger.usable_lots(member_ids, at)
     paid: dict[int, int] = {}
     missing = points
     for member_id, remaining in usable.values_list("member_id", "remaining"):

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from loyalty import ledger, pools
-from loyalty.ledger import KeyReused, posting
+from loyalty.ledger import KeyReused
 from loyalty.models import Entry, Lot, Redemption, Reward
 from loyalty.policies import settings_now
 from members.models import Member, Purchase
@@ -152,7 +152,7 @@ def cancel(redemption: Redemption, *, user: User | None) -> Redemption:
     """
     paid = list(redemption.entries.filter(reverses__isnull=True).order_by("member_id"))
     for entry in paid:
-        posting.lock(entry.member_id)
+        ledger.lock(entry.member_id)
     now = timezone.now()
     cancelled = Redemption.objects.filter(pk=redemption.pk, state__in=[State.RESERVED, State.CONFIRMED]).update(
         state=State.CANCELLED, cancelled_at=now
@@ -207,7 +207,7 @@ def _give_back(entry: Entry, redemption: Redemption, now: datetime) -> None:
 def _worth(lots: Sequence[int], member_id: int, now: datetime) -> int:
     """What these lots can pay together. Raises :class:`LotRefused`."""
     theirs = set(Lot.objects.filter(pk__in=lots, member_id=member_id).values_list("pk", flat=True))
-    usable = {lot.pk: lot.remaining for lot in posting.usable_lots(member_id, now).filter(pk__in=lots)}
+    usable = {lot.pk: lot.remaining for lot in ledger.usable_lots([member_id], now).filter(pk__in=lots)}
     for pk in lots:
         if pk not in usable:
             raise LotRefused(pk, "not_usable" if pk in theirs else "not_theirs")

@@ -11,8 +11,6 @@ from psycopg import sql
 from config.seed.copying import Jsonb, copy, next_ids
 from loyalty import ledger, programme
 from loyalty.intake.earning import stage_for_bought
-from loyalty.ledger.bulk import lock_accounts, lock_members
-from loyalty.ledger.expiry import expire_members
 from loyalty.models import Redemption, Reward, Tier, TierBenefit
 
 # English and Chinese name, points, cost to the company (programme currency), stock
@@ -64,7 +62,7 @@ def earn(members: tuple[int, int], now: datetime) -> None:
             members,
         )
         cursor.execute("ANALYZE loyalty_bought")
-        lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
+        ledger.lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
         stage_for_bought(cursor, now=now)
         cursor.execute("CREATE INDEX ON loyalty_earning (occurred_at)")
 
@@ -86,8 +84,8 @@ def expire(members: tuple[int, int], now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_EXPIRED, {"now": now, "first": members[0], "last": members[1]})
         if due := [row[0] for row in cursor.fetchall()]:
-            lock_members(cursor, due)
-            expire_members(cursor, due, now)
+            ledger.lock_members(cursor, due)
+            ledger.expire_members(cursor, due, now)
 
 
 def redeem(
@@ -137,14 +135,16 @@ def _explanation(redemption_id: int, reward: Reward) -> dict[str, Any]:
     return {"reward": reward.name, "reward_zh": reward.name_zh, "redemption": redemption_id, "points": reward.points}
 
 
-_CAN_AFFORD = """
+_USABLE = ledger.usable_sql("%(now)s")
+
+_CAN_AFFORD = f"""
 SELECT lot.member_id, sum(lot.remaining)::bigint, max(lot.activates_at)
   FROM loyalty_lot lot
- WHERE lot.member_id BETWEEN %(first)s AND %(last)s AND lot.remaining > 0
-   AND lot.activates_at <= %(now)s AND (lot.expires_at IS NULL OR lot.expires_at > %(now)s)
+ WHERE lot.member_id BETWEEN %(first)s AND %(last)s
+   AND {_USABLE}
  GROUP BY lot.member_id HAVING sum(lot.remaining) >= %(least)s
  ORDER BY lot.member_id
-"""
+"""  # noqa: S608
 
 _EXPIRED = """
 SELECT DISTINCT member_id FROM loyalty_lot

@@ -64,7 +64,7 @@ class LotRow(serializers.Serializer[Any]):
     remaining = serializers.IntegerField()
     activates_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
-    state = serializers.ChoiceField(choices=["held", "pending", "usable", "expired", "spent"])
+    state = serializers.ChoiceField(choices=[state.value for state in ledger.LotState])
 
 
 class EntryRow(serializers.Serializer[Any]):
@@ -106,12 +106,11 @@ class BalanceView(ApiView):
         member, now = member_of(number), timezone.now()
         account = Account.objects.filter(member=member).first()
         lots = Lot.objects.filter(member=member, remaining__gt=0)
-        next_one = (
-            lots.filter(activates_at__lte=now, expires_at__gt=now).order_by("expires_at").values("expires_at").first()
-        )
+        usable = ledger.usable_lots([member.pk], now)
+        next_one = usable.exclude(expires_at=None).values("expires_at").first()
         expiring = None
         if next_one:
-            losing = lots.filter(activates_at__lte=now, **next_one)
+            losing = usable.filter(**next_one)
             expiring = {**next_one, "points": sum(losing.values_list("remaining", flat=True))}
         told = {
             "member": member.number,
@@ -162,18 +161,8 @@ def _pool(member: Member, now: datetime) -> dict[str, int] | None:
 
 def _lots(now: datetime, lots: Sequence[Lot]) -> Sequence[Any]:
     for lot in lots:
-        lot.state = _state(lot, now)  # type: ignore[attr-defined]
+        lot.state = ledger.state_of(lot, now)  # type: ignore[attr-defined]
     return list(LotRow(lots, many=True).data)
-
-
-def _state(lot: Lot, now: datetime) -> str:
-    if not lot.remaining:
-        return "spent"
-    if lot.expires_at and lot.expires_at <= now:
-        return "expired"
-    if lot.activates_at is None:
-        return "held"
-    return "usable" if lot.activates_at <= now else "pending"
 
 
 def entries_told(entries: Sequence[Entry]) -> Sequence[Any]:

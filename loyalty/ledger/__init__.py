@@ -5,7 +5,7 @@ one entry that explains itself. The database checks the sums at commit (docs/adr
 """
 
 from loyalty.ledger.balances import Balances, balances_of
-from loyalty.ledger.bulk import STAGING_COLUMNS, post_awards
+from loyalty.ledger.bulk import STAGING_COLUMNS, lock_accounts, lock_members, post_awards, refresh_plans, stage
 from loyalty.ledger.errors import (
     AlreadyReversed,
     InsufficientPoints,
@@ -14,8 +14,9 @@ from loyalty.ledger.errors import (
     MoreThanAwarded,
     NotReversible,
 )
-from loyalty.ledger.expiry import expire_due
-from loyalty.ledger.posting import available, available_to, award, debt_of, spend
+from loyalty.ledger.expiry import expire_due, expire_members
+from loyalty.ledger.lots import LotState, available, available_to, state_of, usable_lots, usable_sql
+from loyalty.ledger.posting import account_of, award, debt_of, lock, spend
 from loyalty.ledger.returning import give_back, returned
 from loyalty.ledger.schedule import prolong, release
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
@@ -34,10 +35,12 @@ __all__ = [
     "InsufficientPoints",
     "KeyReused",
     "LedgerError",
+    "LotState",
     "MoreThanAwarded",
     "NotReversible",
     "Policy",
     "ReversalPreview",
+    "account_of",
     "available",
     "available_to",
     "award",
@@ -46,16 +49,25 @@ __all__ = [
     "counts_as_given_back",
     "debt_of",
     "expire_due",
+    "expire_members",
     "give_back",
+    "lock",
+    "lock_accounts",
+    "lock_members",
     "post_awards",
     "post_spends",
     "preview_batch",
     "preview_reversal",
     "prolong",
+    "refresh_plans",
     "release",
     "returned",
     "reverse",
     "spend",
+    "stage",
+    "state_of",
     "transfer",
     "undo_batch",
+    "usable_lots",
+    "usable_sql",
 ]

@@ -1,25 +1,23 @@
 """Posting one entry that gives or takes points: award and spend."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F
 from django.utils import timezone
 from psycopg import sql
 
-from loyalty.ledger.errors import InsufficientPoints, KeyReused
+from loyalty.ledger.errors import KeyReused
+from loyalty.ledger.lots import Portion, all_of, chosen_lots
 from loyalty.ledger.movement import Movement
 from loyalty.models import Account, Draw, Entry, Lot, Redemption, RuleVersion
 from loyalty.months import add_months
 from members.models import Purchase
 from staff.statements import prepared
-
-# A lot, and how much to take from it (negative: to give back to it).
-Portion = tuple[Lot, int]
 
 
 def award(
@@ -130,64 +128,9 @@ def account_of(row: Sequence[int]) -> Account:
     return Account.from_db("default", ["member_id", "balance", "debt", "version"], row)
 
 
-def usable_lots(member_id: int, at: datetime) -> QuerySet[Lot]:
-    """The lots that can be spent at a moment: those that expire first come first, then the oldest."""
-    return usable_lots_of([member_id], at)
-
-
-def usable_lots_of(member_ids: Iterable[int], at: datetime) -> QuerySet[Lot]:
-    """The same for several members together, whoever they belong to."""
-    return (
-        Lot.objects.filter(member__in=list(member_ids), remaining__gt=0, activates_at__lte=at)
-        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
-        .order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id")
-    )
-
-
-def chosen_lots(member_id: int, at: datetime, chosen: Sequence[int] | None) -> Iterable[Lot]:
-    """The usable lots, or those of them that were chosen, in the order of the choice."""
-    usable = usable_lots(member_id, at)
-    if chosen is None:
-        return usable
-    by_id = {lot.pk: lot for lot in usable.filter(pk__in=chosen)}
-    return [by_id[pk] for pk in dict.fromkeys(chosen) if pk in by_id]
-
-
-def available(member_id: int, at: datetime) -> int:
-    """The points that a member can spend at a moment."""
-    return usable_lots(member_id, at).aggregate(points=Sum("remaining"))["points"] or 0
-
-
-def available_to(member_ids: Iterable[int], at: datetime) -> dict[int, int]:
-    """The points that each of these members can spend at a moment; those without any are left out."""
-    lots = usable_lots_of(member_ids, at).order_by()
-    return dict(lots.values_list("member_id").annotate(points=Sum("remaining")))
-
-
 def debt_of(member_id: int) -> int:
     """The points that a member owes."""
     return Account.objects.filter(member_id=member_id).values_list("debt", flat=True).first() or 0
-
-
-def portions_of(points: int, lots: Iterable[Lot]) -> tuple[list[Portion], int]:
-    """How much to take from each lot, in the order given, to come to ``points``; and how much is missing."""
-    portions: list[Portion] = []
-    missing = points
-    for lot in lots:
-        if not missing:
-            break
-        if taken := min(lot.remaining, missing):
-            portions.append((lot, taken))
-            missing -= taken
-    return portions, missing
-
-
-def all_of(points: int, lots: Iterable[Lot]) -> list[Portion]:
-    """The same where nothing may be missing. Raises :class:`~loyalty.ledger.InsufficientPoints`."""
-    portions, missing = portions_of(points, lots)
-    if missing:
-        raise InsufficientPoints(available=points - missing, needed=points)
-    return portions
 
 
 def bring(account: Account, movement: Movement, lot: Lot) -> Entry:

@@ -8,8 +8,9 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from loyalty.ledger.errors import AlreadyReversed, MoreThanAwarded
+from loyalty.ledger.lots import Portion
 from loyalty.ledger.movement import Movement
-from loyalty.ledger.posting import Portion, draw, lock, write
+from loyalty.ledger.posting import draw, lock, write
 from loyalty.ledger.sources import bring_back, split
 from loyalty.models import Draw, Entry, Lot
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db.models import Sum
 
-from loyalty.ledger.posting import Portion
+from loyalty.ledger.lots import Portion
 from loyalty.models import Draw, Entry, Lot, LotSource
 
 

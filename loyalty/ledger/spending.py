@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from loyalty.ledger.bulk import lock_accounts
+from loyalty.ledger.bulk import lock_accounts, render
 from loyalty.ledger.errors import InsufficientPoints
+from loyalty.ledger.lots import usable_sql
 from loyalty.ledger.movement import SPEND_HASH_SQL
 
 # What the staging table of :func:`post_spends` must have. ``points`` is what is taken, above 0.
@@ -31,7 +31,7 @@ def post_spends(cursor: CursorWrapper, staging: str) -> int:
     table = sql.Identifier(staging)
     lock_accounts(cursor, sql.SQL("SELECT member_id FROM {}").format(table))
     cursor.execute("DROP TABLE IF EXISTS loyalty_spending")
-    cursor.execute(_render(_NUMBERED, sql.SQL(SPEND_HASH_SQL), table))
+    cursor.execute(render(_NUMBERED, sql.SQL(SPEND_HASH_SQL), table))
     cursor.execute(_SHARED_OUT)
     cursor.execute("ANALYZE loyalty_spending; ANALYZE loyalty_spending_draw")
     cursor.execute(_SHORT)
@@ -46,10 +46,6 @@ def post_spends(cursor: CursorWrapper, staging: str) -> int:
     return posted
 
 
-def _render(statement: str, *parts: sql.Composable) -> str:
-    return sql.SQL(statement).format(*parts).as_string(connection.connection)
-
-
 _NUMBERED = """
 CREATE TEMPORARY TABLE loyalty_spending ON COMMIT DROP AS
 SELECT nextval((SELECT pg_get_serial_sequence('loyalty_entry', 'id')::regclass)) AS entry_id, {} AS input_hash,
@@ -58,7 +54,9 @@ SELECT nextval((SELECT pg_get_serial_sequence('loyalty_entry', 'id')::regclass))
   FROM {} AS staged JOIN loyalty_account account USING (member_id) ORDER BY member_id
 """
 
-_SHARED_OUT = """
+_USABLE: Final = usable_sql("staged.occurred_at")
+
+_SHARED_OUT = f"""
 CREATE TEMPORARY TABLE loyalty_spending_draw ON COMMIT DROP AS
 SELECT entry_id, lot_id, least(remaining, points - before) AS points
   FROM (
@@ -66,10 +64,9 @@ SELECT entry_id, lot_id, least(remaining, points - before) AS points
            sum(lot.remaining) OVER (PARTITION BY lot.member_id
                ORDER BY lot.expires_at NULLS LAST, lot.activates_at, lot.id) - lot.remaining AS before
       FROM loyalty_spending staged JOIN loyalty_lot lot ON lot.member_id = staged.member_id
-     WHERE lot.remaining > 0 AND lot.activates_at <= staged.occurred_at
-       AND (lot.expires_at IS NULL OR lot.expires_at > staged.occurred_at)) AS usable
+     WHERE {_USABLE}) AS usable
  WHERE before < points
-"""
+"""  # noqa: S608
 
 _SHORT = """
 SELECT coalesce(sum(draw.points), 0)::bigint, staged.points

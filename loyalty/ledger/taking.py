@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, MoreThanAwarded, NotReversible
 from loyalty.ledger.expiry import expire_members
+from loyalty.ledger.lots import Portion, portions_of
 from loyalty.ledger.movement import Movement
-from loyalty.ledger.posting import Portion, award, draw, lock, portions_of, write
+from loyalty.ledger.posting import award, draw, lock, write
 from loyalty.ledger.sources import awards_of, bring_back, expired_of, lots_of
 from loyalty.models import Account, Draw, Entry, Lot, Policy
 

@@ -7,8 +7,9 @@ from typing import Any
 from django.db import connection, transaction
 
 from loyalty.ledger.bulk import lock_members
+from loyalty.ledger.lots import Portion, all_of, chosen_lots
 from loyalty.ledger.movement import Movement
-from loyalty.ledger.posting import Portion, all_of, bring, chosen_lots, draw, lock, write
+from loyalty.ledger.posting import bring, draw, lock, write
 from loyalty.models import Entry, Lot
 
 

@@ -13,7 +13,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import expiring, ledger, pools, rewards, tier_words, tiers, words
-from loyalty.ledger import posting
 from loyalty.models import Lot, Reward, Tier
 from loyalty.views import dialogs
 from members.models import Household, Member
@@ -208,7 +207,7 @@ def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]
             why_not = _("%(points)s points short") % {"points": figures.number(reward.points - usable)}
         choices.append((reward, words.reward_name(reward), usable - reward.points, why_not))
     choices.sort(key=lambda choice: bool(choice[3]))
-    own = posting.usable_lots(member.pk, timezone.now()).select_related("entry")[:LOTS_SHOWN]
+    own = ledger.usable_lots([member.pk], timezone.now()).select_related("entry")[:LOTS_SHOWN]
     return {
         "member": member,
         "usable": usable,
