@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from loyalty import ledger, limits, tiers, words
-from loyalty.ledger import InsufficientPoints, KeyReused, posting
+from loyalty.ledger import InsufficientPoints, KeyReused
 from loyalty.models import AdjustReason, Entry
 from loyalty.months import add_months
 from loyalty.policies import settings_now
@@ -126,7 +126,7 @@ def adjust(
     """
     if not wish.points:
         raise ValueError("an adjustment gives or takes points")
-    posting.lock(wish.member_id)
+    ledger.lock(wish.member_id)
     if before := _done_before(wish, key):
         return before
     reason = next((reason for reason in reasons() if reason.key == wish.reason), None)
@@ -239,7 +239,7 @@ def _carry_out(approval: Approval) -> None:
     wish = _wish(approval)
     reason = AdjustReason.objects.get(key=wish.reason)
     Member.objects.get(pk=wish.member_id)  # may have gone with the import that brought them
-    posting.lock(wish.member_id)
+    ledger.lock(wish.member_id)
     try:
         member = _eligible(wish)
         _post(

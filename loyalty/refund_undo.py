@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, limits
 from loyalty.intake import refunds, withdrawal
-from loyalty.ledger.bulk import lock_members
 from loyalty.models import Account
 from members.models import Purchase, Refund
 from staff import approvals, audit, figures
@@ -131,7 +130,7 @@ def _lock(refund: Refund) -> None:
     """Lock the accounts that it touches, in member order."""
     if refund.purchase_id is not None:
         with connection.cursor() as cursor:
-            lock_members(cursor, refunds.touched_by(Purchase.objects.filter(pk=refund.purchase_id)))
+            ledger.lock_members(cursor, refunds.touched_by(Purchase.objects.filter(pk=refund.purchase_id)))
 
 
 def _do(refund: Refund, *, comment: str, user: User | None, by: str, approved_by: str) -> Undone:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, limits, tiers, words
-from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible, posting
+from loyalty.ledger import AlreadyReversed, InsufficientPoints, NotReversible
 from loyalty.models import Entry, Policy
 from loyalty.policies import settings_now
 from staff import approvals, audit, figures
@@ -73,7 +73,7 @@ def reverse(entry: Entry, *, comment: str, user: User | None, label: str = "") -
     """
     if not is_reversible(entry):
         raise NotReversible
-    posting.lock(entry.member_id)
+    ledger.lock(entry.member_id)
     if Entry.objects.filter(reverses=entry).exists():
         raise AlreadyReversed(entry.pk)
     if ledger.counts_as_given_back(entry):

@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, limits
 from loyalty.ledger import InsufficientPoints, KeyReused
-from loyalty.ledger.bulk import lock_members
 from loyalty.limits import Limit
 from loyalty.models import Entry
 from loyalty.policies import settings_now
@@ -171,7 +170,7 @@ def _done_before(wish: Transfer, key: str) -> Entry | Approval | None:
 
 def _lock(wish: Transfer) -> None:
     with connection.cursor() as cursor:
-        lock_members(cursor, [wish.from_member, wish.to_member])
+        ledger.lock_members(cursor, [wish.from_member, wish.to_member])
 
 
 def _take_alone(wish: Transfer, who: str, *, at: datetime) -> bool:

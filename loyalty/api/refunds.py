@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from loyalty import ledger
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.intake import RecordedRefund, RefundLineInput, record_refund, refunds
-from loyalty.ledger.bulk import lock_members
 from members.api.naming import label_of
 from members.models import Purchase, Refund
 from staff.api import ApiView
@@ -119,7 +119,7 @@ class RefundBatchView(ApiView):
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str, label: str) -> Response:
     keys = {item["purchase"] for item in given}
     with connection.cursor() as cursor:
-        lock_members(cursor, refunds.touched_by(Purchase.objects.filter(key__in=keys)))
+        ledger.lock_members(cursor, refunds.touched_by(Purchase.objects.filter(key__in=keys)))
     # Of two batches, the one waits for the other here and not in the middle of it.
     refunds.hold(sorted(keys))
 

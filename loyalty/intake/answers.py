@@ -8,10 +8,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from loyalty import rules, tiers
+from loyalty import ledger, rules, tiers
 from loyalty.intake.earning import earn_for_one
-from loyalty.ledger.bulk import lock_members
-from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
 from loyalty.rules import gathering
 from loyalty.rules.events import SURVEY
@@ -53,7 +51,7 @@ def record_answer(
     earns = member_id is not None and any(one.definition.event == SURVEY for one in terms)
     with connection.cursor() as cursor:
         if earns and member_id is not None:
-            lock_members(cursor, [member_id])
+            ledger.lock_members(cursor, [member_id])
         answer, is_new = answers.record_answer(
             key=key,
             member_id=member_id,
@@ -74,6 +72,6 @@ def record_answer(
         gathered = gathering.of_one(cursor, SURVEY, answer.pk, rules.needs(terms), look.before, named={})
         entries = earn_for_one(cursor, gathered, terms=terms, look=look)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
-            expire_members(cursor, [member_id], now)
+            ledger.expire_members(cursor, [member_id], now)
         look.settle()
     return RecordedAnswer(answer=answer, entries=entries, is_new=True)

@@ -13,7 +13,6 @@ from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.lines import WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, draw_up, refuse_difference
-from loyalty.ledger.bulk import lock_members
 from loyalty.models import Lot
 from loyalty.rules import TooManyPoints
 from members.models import Purchase, PurchaseLine, Refund
@@ -73,7 +72,7 @@ def _record(sales: Sequence[Mapping[str, Any]], refused: Mapping[str, TooManyPoi
     whole = [one for one in drawn if isinstance(one, tuple)]
     members = sorted({purchase.member_id for purchase, _lines in whole})
     with connection.cursor() as cursor:
-        lock_members(cursor, members)
+        ledger.lock_members(cursor, members)
         keys = [purchase.key for purchase, _lines in whole]
         known = {found.key: found for found in Purchase.objects.filter(key__in=keys).prefetch_related("lines")}
         new: dict[str, Drawn] = {}

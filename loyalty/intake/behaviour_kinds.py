@@ -16,7 +16,6 @@ from loyalty import ledger, limits, rules, tiers
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import members_named, naming
 from loyalty.intake.purchase_kind import refusal_of
-from loyalty.ledger.bulk import lock_accounts
 from loyalty.policies import settings_now
 from loyalty.rules import caps
 from loyalty.rules.events import INTERACTION, SURVEY, EventKind
@@ -46,7 +45,7 @@ class _EarningKind(ImportKind):
             return super().apply(cursor, run_id)  # type: ignore[safe-super]
         named = _named(cursor, naming(terms)) if self.event == INTERACTION else {}
         # Before any key is written, as the API does: neither waits for a key while it keeps the other from an account.
-        lock_accounts(
+        ledger.lock_accounts(
             cursor,
             sql.SQL(
                 "SELECT member_id FROM import_rows WHERE member_id IS NOT NULL UNION SELECT unnest({}::bigint[])"

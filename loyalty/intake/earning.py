@@ -11,8 +11,6 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from loyalty import ledger, policies, rules, tiers
-from loyalty.ledger.bulk import stage
-from loyalty.ledger.expiry import expire_members
 from loyalty.models import Account, Entry, RuleVersion
 from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook, share_caps
@@ -142,7 +140,7 @@ def _earn_for_many(
         notes["points_given"] += staged.points
         notes["entries_in_the_ledger"] += staged.entries
         notes["tier_changes"] += staged.tier_changes
-        notes["lots_of_points_expired"] += expire_members(cursor, staged.members, now)
+        notes["lots_of_points_expired"] += ledger.expire_members(cursor, staged.members, now)
     return dict(notes)
 
 
@@ -178,7 +176,7 @@ def _stage_for_many(
     since = {member_id: first for member_id, (first, _last) in spans.items()}
     members = sorted({*spans, *named.values()})
     look = tiers.Look(cursor, members, ladder=tiers.ladder(), now=now, since=since)
-    stage(cursor, "loyalty_earning")
+    ledger.stage(cursor, "loyalty_earning")
     entries = points = 0
     if spans:
         period = rules.Period(min(since.values()), max(last for _first, last in spans.values()))

@@ -8,12 +8,11 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from loyalty import rules
+from loyalty import ledger, rules
 from loyalty.intake.batch import TooMuch, in_one_go
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import InteractionDiffers, members_named, naming, refuse_difference
 from loyalty.intake.recording import LiesInTheFuture
-from loyalty.ledger.bulk import lock_members
 from loyalty.rules import TooManyPoints
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
@@ -44,7 +43,7 @@ def _record(deeds: Sequence[Interaction], refused: Mapping[str, TooManyPoints]) 
     with connection.cursor() as cursor:
         named = _named(cursor, possible)
         # Before any key is written, as for one by itself: who has an account waits for no key but its own.
-        lock_members(cursor, sorted({*(deed.member_id for deed in possible), *named.values()}))
+        ledger.lock_members(cursor, sorted({*(deed.member_id for deed in possible), *named.values()}))
         keys = [deed.key for deed in possible]
         known = {found.key: found for found in Interaction.objects.filter(key__in=keys)}
         new: dict[str, Interaction] = {}

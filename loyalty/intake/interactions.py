@@ -13,8 +13,6 @@ from django.utils import timezone
 from loyalty import ledger, rules, tiers
 from loyalty.intake.earning import earn_for_one
 from loyalty.intake.recording import LiesInTheFuture
-from loyalty.ledger.bulk import lock_members
-from loyalty.ledger.expiry import expire_members
 from loyalty.models import Entry
 from loyalty.rules import gathering
 from loyalty.rules.events import INTERACTION
@@ -67,7 +65,7 @@ def record_interaction(
     with connection.cursor() as cursor:
         named = members_named(cursor, [str(told[name]) for name in naming(terms) if told.get(name)])
         members = sorted({member_id, *named.values()})
-        lock_members(cursor, members)
+        ledger.lock_members(cursor, members)
         interaction, is_new = Interaction.objects.get_or_create(
             key=key,
             defaults={
@@ -88,7 +86,7 @@ def record_interaction(
         gathered = gathering.of_one(cursor, INTERACTION, interaction.pk, rules.needs(terms), look.before, named=named)
         entries = earn_for_one(cursor, gathered, terms=terms, look=look)
         if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in entries):
-            expire_members(cursor, members, now)
+            ledger.expire_members(cursor, members, now)
         look.settle()
     return RecordedInteraction(interaction=interaction, entries=entries, is_new=True)
 

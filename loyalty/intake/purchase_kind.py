@@ -14,7 +14,6 @@ from loyalty import ledger, limits, rules, tiers
 from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
-from loyalty.ledger.bulk import lock_accounts, refresh_plans
 from loyalty.policies import settings_now
 from loyalty.rules import caps, reasons
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
@@ -138,10 +137,10 @@ class PurchaseKind(ImportKind):
 
     def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
         """Write the purchases, then what they earn."""
-        lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM import_rows"))
+        ledger.lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM import_rows"))
         cursor.execute(_INSERT, {"run": run_id, "currency": settings.PROGRAMME_CURRENCY})
         added = cursor.rowcount
-        refresh_plans(cursor, added)
+        ledger.refresh_plans(cursor, added)
         _select_bought(cursor, run_id)
         try:
             notes = earn_for_bought(cursor, now=timezone.now())
@@ -258,7 +257,7 @@ def _refund_bought(cursor: CursorWrapper) -> dict[str, int]:
 
 def _withdraw_refunds(cursor: CursorWrapper, explanation: dict[str, object]) -> None:
     """Let the refunds of ``loyalty_bought`` wait for their purchases to come again; locks the accounts."""
-    lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
+    ledger.lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
     cursor.execute("SELECT DISTINCT purchase_id FROM members_refund JOIN loyalty_bought USING (purchase_id)")
     withdraw([row[0] for row in cursor.fetchall()], explanation=explanation)
 

@@ -18,8 +18,6 @@ from loyalty import ledger, rewards, rules, tiers
 from loyalty.intake import refunds
 from loyalty.intake.earning import earn_for_one
 from loyalty.intake.lines import LineInput, settle, to_cents
-from loyalty.ledger import posting
-from loyalty.ledger.expiry import expire_members
 from loyalty.models import Account, Entry
 from loyalty.rules import gathering
 from loyalty.rules.events import PURCHASE
@@ -121,7 +119,7 @@ def record_purchase(
     )
     # A refund that waits for this purchase gives points back to those who paid for these.
     for payer in sorted({member_id} | rewards.payers(redemptions)) if redemptions else ():
-        posting.lock(payer)
+        ledger.lock(payer)
     with prepared() as cursor:
         account, is_new = _write(cursor, drawn)
         if not is_new:
@@ -173,7 +171,7 @@ def _earn(
     earned = earn_for_one(cursor, gathered, terms=terms, look=look, purchase=purchase, account=account)
     if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
         with connection.cursor() as plain:
-            expire_members(plain, [member_id], now)
+            ledger.expire_members(plain, [member_id], now)
     look.settle()
     return earned
 
@@ -294,12 +292,12 @@ def _write(cursor: CursorWrapper, purchase: Purchase) -> tuple[Account, bool]:
     cursor.execute(_LOCK_AND_INSERT, values)
     row = cursor.fetchone()
     if row is None:
-        posting.lock(purchase.member_id)  # opens it
+        ledger.lock(purchase.member_id)  # opens it
         cursor.execute(_LOCK_AND_INSERT, values)
         row = cursor.fetchone()
     *account, purchase.pk = row
     purchase._state.adding = purchase.pk is None
-    return posting.account_of(account), purchase.pk is not None
+    return ledger.account_of(account), purchase.pk is not None
 
 
 def _write_lines(purchase: Purchase, lines: Sequence[PurchaseLine]) -> None:

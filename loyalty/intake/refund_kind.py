@@ -10,11 +10,10 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import limits, refund_words
+from loyalty import ledger, limits, refund_words
 from loyalty.intake import refunds
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
 from loyalty.intake.withdrawal import apply_again, withdraw
-from loyalty.ledger.bulk import lock_accounts
 from members.importing.kinds import TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.models import ImportRun, Purchase, Refund
 
@@ -134,13 +133,13 @@ class RefundKind(ImportKind):
 
     def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
         """Write the refunds as waiting, and apply those whose purchase is there."""
-        lock_accounts(cursor, sql.SQL(_MEMBERS))
+        ledger.lock_accounts(cursor, sql.SQL(_MEMBERS))
         cursor.execute(_INSERT, {"run": run_id})
         added = cursor.rowcount
         cursor.execute(_MISSING)
         refunds.hold([row[0] for row in cursor.fetchall()])
         # What came in until its key was held is there now.
-        lock_accounts(cursor, sql.SQL(_MEMBERS))
+        ledger.lock_accounts(cursor, sql.SQL(_MEMBERS))
         of_run = Refund.objects.filter(import_run=run_id)
         taken = given = 0
         members = set()
@@ -171,7 +170,7 @@ class RefundKind(ImportKind):
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Withdraw all refunds of the purchases concerned, remove the run's, and apply the others again."""
-        lock_accounts(cursor, sql.SQL(_MEMBERS_OF_RUN).format(sql.Literal(run_id)))
+        ledger.lock_accounts(cursor, sql.SQL(_MEMBERS_OF_RUN).format(sql.Literal(run_id)))
         of_run = Refund.objects.filter(import_run=run_id)
         purchases = list(of_run.filter(purchase__isnull=False).values_list("purchase_id", flat=True).distinct())
         file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name

@@ -27,7 +27,6 @@ from loyalty.intake.returning import (
     allocate,
     points_until,
 )
-from loyalty.ledger import posting
 from loyalty.models import Entry, Redemption
 from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine, Refund, RefundLine
@@ -352,7 +351,7 @@ def touched_by(purchases: QuerySet[Purchase]) -> list[int]:
 def _lock_payers(purchase: Purchase) -> None:
     """Lock the accounts that a refund may move, in member order."""
     for member_id in touched_by(Purchase.objects.filter(pk=purchase.pk)):
-        posting.lock(member_id)
+        ledger.lock(member_id)
 
 
 def _request(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str) -> dict[str, Any]:

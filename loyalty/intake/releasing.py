@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from loyalty import ledger
 from loyalty.intake.interactions import awards_of
-from loyalty.ledger.bulk import lock_members
 from loyalty.models import Entry, Lot
 from members.models import Interaction, Member, Purchase
 from staff import audit
@@ -52,7 +51,7 @@ def held_lots(member: Member) -> QuerySet[Lot]:
 def _release(awards: QuerySet[Entry], member: Member, *, user: User | None, label: str = "") -> Released:
     held = Lot.objects.filter(entry__in=awards, activates_at__isnull=True)
     with connection.cursor() as cursor:
-        lock_members(cursor, sorted(set(held.values_list("member_id", flat=True))))
+        ledger.lock_members(cursor, sorted(set(held.values_list("member_id", flat=True))))
     points = held.aggregate(points=Sum("remaining"))["points"] or 0
     released = ledger.release(list(held.values_list("entry_id", flat=True)), at=timezone.now())
     if released:

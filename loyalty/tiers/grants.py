@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from loyalty.ledger.bulk import lock_members
+from loyalty import ledger
 from loyalty.tier_models import Tier, TierGrant
 from loyalty.tiers.ladder import ladder
 from loyalty.tiers.standing import evaluate
@@ -59,7 +59,7 @@ def withdraw(*, member: Member, reason: str, user: User) -> bool:
 
 def _lock(member: Member) -> None:
     with connection.cursor() as cursor:
-        lock_members(cursor, [member.pk])
+        ledger.lock_members(cursor, [member.pk])
 
 
 def _end(member: Member, now: datetime) -> int:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from psycopg import sql
 
-from loyalty.ledger.bulk import lock_accounts
+from loyalty import ledger
 from loyalty.tier_models import TierScheme
 from loyalty.tiers import counting
 from loyalty.tiers.ladder import Ladder, ladder
@@ -49,7 +49,9 @@ def recalculate(now: datetime, *, first: int, last: int, everyone: bool = False)
         count(cursor, steps, params)
         members = movable(cursor, steps, params, everyone=everyone)
         if members:
-            lock_accounts(cursor, sql.SQL("SELECT unnest({}::bigint[]) AS member_id").format(sql.Literal(members)))
+            ledger.lock_accounts(
+                cursor, sql.SQL("SELECT unnest({}::bigint[]) AS member_id").format(sql.Literal(members))
+            )
         moved = evaluate(cursor, members, ladder=steps, now=now, afresh=everyone)
         cursor.execute(_VALUES_MOVED.replace("{told}", counting.told_sql(steps)), params)
         looked: int = cursor.rowcount
