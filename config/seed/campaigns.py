@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignEvent, Message, Run, Variant
 from config.seed.chunk import HOURS_SENT, Calendar, Chunk, Participation
@@ -26,6 +25,7 @@ class Written:
     def __init__(self, story: Story, calendar: Calendar, user: User | None) -> None:
         self.story = story
         day = calendar.days - 1 - story.days_ago
+        self.calendar = calendar
         self.sent_at = calendar.moment(day * 86_400 + HOURS_SENT * 3600)
         self.experiment = Experiment.objects.create(key=f"sample-{story.key}", name=story.name, arms=arms_of(story))
         self.campaign = Campaign.objects.create(
@@ -92,10 +92,9 @@ class Written:
         )  # fmt: skip
 
     def _events(self, sent: list[tuple[int, str]], draws: np.ndarray) -> Rows:
-        now = timezone.now()
         for (member_id, arm), draw in zip(sent, draws, strict=True):
             opened = self.sent_at + timedelta(hours=0.2 + float(draw[3]) * 30)
-            if draw[1] < 0.004 or draw[2] >= OPENS or opened > now:
+            if draw[1] < 0.004 or draw[2] >= OPENS or opened > self.calendar.now:
                 continue
             prefix = f"sample:{self.campaign.pk}:{member_id}"
             yield self.campaign.pk, member_id, arm, "opened", opened, f"{prefix}:opened"

@@ -15,8 +15,9 @@ HOURS_SENT = 10  # campaigns of the sample go out at ten in the morning
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """The days that the history spans, in the programme's zone."""
+    """The days that the history spans, in the programme's zone, and when they were told."""
 
+    now: datetime
     last_day: date
     days: int
     zone: ZoneInfo

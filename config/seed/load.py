@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.utils import timezone
 
 from config.seed import behaviour, voices
 from config.seed.chunk import Calendar, Chunk
@@ -17,9 +16,9 @@ Rows = Iterator[tuple[Any, ...]]
 SOURCE = "sample"
 
 
-def write_members(chunk: Chunk) -> None:
+def write_members(chunk: Chunk, calendar: Calendar) -> None:
     """COPY the members and what they agreed to."""
-    now = timezone.now()
+    now = calendar.now
     copy(
         Member,
         [
@@ -47,7 +46,7 @@ def _consents(chunk: Chunk) -> Rows:
 
 def write_purchases(chunk: Chunk, calendar: Calendar) -> None:
     """COPY the purchases in order of time."""
-    now = timezone.now()
+    now = calendar.now
     bought = chunk.purchases
     purchase_ids = next_ids(Purchase, len(bought.member))
     currency = settings.PROGRAMME_CURRENCY
@@ -82,7 +81,7 @@ def write_answers(rng: np.random.Generator, chunk: Chunk, calendar: Calendar) ->
     asked, when = asked[inside], when[inside]
     member = bought.member[asked]
     scores = behaviour.scores(rng, chunk.traits.content[member], when / (calendar.days * 86_400))
-    now = timezone.now()
+    now = calendar.now
     copy(
         SurveyResponse,
         ["member_id", "key", "external_id", "survey", "score", "comment", "answered_at", "properties", "created_at"],
@@ -103,7 +102,7 @@ def write_interactions(rng: np.random.Generator, chunk: Chunk, calendar: Calenda
     picked = np.flatnonzero(rng.random(len(bought.member)) < 0.12)
     kinds = rng.choice(["check-in", "review", "share"], len(picked), p=[0.7, 0.2, 0.1])
     when = bought.second[picked] + rng.integers(60, 7200, len(picked))
-    now = timezone.now()
+    now = calendar.now
     copy(
         Interaction,
         ["member_id", "key", "kind", "occurred_at", "channel", "properties", "created_at"],

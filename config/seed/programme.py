@@ -1,6 +1,5 @@
 """Building the whole sample programme, chunk by chunk."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -8,12 +7,12 @@ from datetime import datetime, timedelta
 from multiprocessing import get_context
 
 import numpy as np
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from config.processes import die_with_parent
 from config.seed import campaigns, load, points
+from config.seed.children import begin_child
 from config.seed.chunk import Calendar, Chunk, draw
 from config.seed.copying import next_ids
 from loyalty import ledger, tiers
@@ -45,7 +44,7 @@ def build(
         raise NotEmpty
     zone = timezone.get_default_timezone()
     last_day = timezone.localtime(until, zone).date() - timedelta(days=1)
-    calendar = Calendar(last_day=last_day, days=round(months * 365 / 12), zone=zone)
+    calendar = Calendar(now=timezone.now(), last_day=last_day, days=round(months * 365 / 12), zone=zone)
     user = User.objects.filter(role="marketing_manager").order_by("pk").first()
     with transaction.atomic():
         rewards = points.prepare()
@@ -96,9 +95,10 @@ def _built_apart(parts: Sequence[_Part], processes: int) -> Iterator[float]:
     """Build chunks in processes of their own, so many at a time; yields the share of all that is done."""
     if connection.in_atomic_block:
         raise transaction.TransactionManagementError("several processes cannot share one transaction")
-    connections.close_all()  # a forked process must not talk on ours
+    database = connection.settings_dict["NAME"]
+    # Spawned, not forked: threads and connections of this process are not theirs.
     with ProcessPoolExecutor(
-        processes, mp_context=get_context("fork"), initializer=die_with_parent, initargs=(signal.SIGKILL,)
+        processes, mp_context=get_context("spawn"), initializer=begin_child, initargs=(database,)
     ) as pool:
         work = [pool.submit(_build_apart, part) for part in parts]
         for number, one in enumerate(as_completed(work), 1):
@@ -119,7 +119,7 @@ def _write(
     rng: np.random.Generator,
 ) -> Iterator[float]:
     """Write a chunk; yields how much of it is done."""
-    load.write_members(chunk)
+    load.write_members(chunk, calendar)
     load.write_purchases(chunk, calendar)
     load.write_answers(rng, chunk, calendar)
     load.write_interactions(rng, chunk, calendar)
