@@ -95,9 +95,9 @@ def benefits_by_tier() -> dict[int, Decimal]:
 def _moved(proposed: Ladder, now: datetime, *, after: int = 0) -> Iterator[Moved]:
     """What a recalculation of everybody would do at once, by ranges of members with ids above ``after``."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(id), 0) FROM members_member")
-        last: int = cursor.fetchone()[0]
-    for first in range(after + 1, last + 1, CHUNK):
+        cursor.execute("SELECT min(id), max(id) FROM members_member WHERE id > %s", [after])
+        least, last = cursor.fetchone()
+    for first in range(least, last + 1, CHUNK) if last else ():
         yield _moved_within(proposed, now, first, first + CHUNK - 1)
 
 

@@ -29,9 +29,7 @@ def buy(member: Member, key: str = "p", amount: int = 100) -> None:
 
 
 def refund(key: str, amount: int | None = None, of: str = "p") -> None:
-    record_refund(
-        key=key, purchase_key=of, refunded_at=timezone.now(), amount=None if amount is None else Decimal(amount)
-    )
+    record_refund(key=key, purchase_key=of, amount=None if amount is None else Decimal(amount))
 
 
 def prove(member: Member, balance: int) -> None:
