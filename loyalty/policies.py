@@ -8,6 +8,8 @@ up would otherwise be locked out of its own settings. The page says so, and the 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from django.apps import apps as global_apps
+from django.apps.registry import Apps
 from django.db import models, transaction
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -36,13 +38,19 @@ def settings_now() -> ProgrammeSettings:
     return ProgrammeSettings.objects.get(pk=1)
 
 
-def ensure(**_signal: object) -> None:
-    """Make the row of settings, and the usual reasons where there are none. Runs after every migration."""
-    ProgrammeSettings.objects.get_or_create(pk=1)
-    if not AdjustReason.objects.exists():
-        AdjustReason.objects.bulk_create(
+def ensure(*, apps: Apps = global_apps, **_signal: object) -> None:
+    """Make the row of settings, and the usual reasons where there are none. Runs after every migration, also backwards.
+
+    ``apps`` has the models as they stand then: without those fields, or at all, that later migrations bring.
+    """
+    if "adjustreason" not in apps.all_models["loyalty"]:
+        return
+    apps.get_model("loyalty", "ProgrammeSettings").objects.get_or_create(pk=1)
+    reasons = apps.get_model("loyalty", "AdjustReason")
+    if not reasons.objects.exists():
+        reasons.objects.bulk_create(
             [
-                AdjustReason(key=key, name=name, name_zh=name_zh, qualifies=qualifies)
+                reasons(key=key, name=name, name_zh=name_zh, qualifies=qualifies)
                 for key, name, name_zh, qualifies in REASONS
             ],
             ignore_conflicts=True,

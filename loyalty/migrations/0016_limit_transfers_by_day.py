@@ -11,6 +11,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Before the column has another name: the way back puts it on the old one.
+        migrations.RemoveConstraint(model_name="adjustday", name="loyalty_adjust_day_once"),
+        migrations.RemoveConstraint(model_name="adjustday", name="loyalty_adjust_day_not_negative"),
         # What was moved alone today still counts after the change.
         migrations.RenameModel(old_name="AdjustDay", new_name="DayUse"),
         migrations.RenameField(model_name="dayuse", old_name="agent", new_name="who"),
@@ -28,8 +31,6 @@ class Migration(migrations.Migration):
             ),
             preserve_default=False,
         ),
-        migrations.RemoveConstraint(model_name="dayuse", name="loyalty_adjust_day_once"),
-        migrations.RemoveConstraint(model_name="dayuse", name="loyalty_adjust_day_not_negative"),
         pgtrigger.migrations.RemoveTrigger(
             model_name="programmesettings",
             name="insert_insert",
@@ -111,4 +112,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("limit__in", ["adjust", "transfer", "given"])), name="loyalty_day_use_limit_known"
             ),
         ),
+        # On the way back, before the day of one person must be one row again.
+        migrations.RunSQL(migrations.RunSQL.noop, "DELETE FROM loyalty_dayuse WHERE \"limit\" <> 'adjust'"),
     ]

@@ -42,4 +42,14 @@ class Migration(migrations.Migration):
             ),
         ),
         ValidateConstraint(model_name="refund", name="members_refund_state_is_whole"),
+        # On the way back: what was undone gives nothing back either. What is to be checked at commit is checked at once,
+        # for the table cannot be altered before.
+        migrations.RunSQL(
+            migrations.RunSQL.noop,
+            [
+                "UPDATE members_refund SET state = 'refused' WHERE state = 'undone'",
+                "SET CONSTRAINTS ALL IMMEDIATE",
+                "SET CONSTRAINTS ALL DEFERRED",
+            ],
+        ),
     ]
