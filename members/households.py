@@ -1,8 +1,8 @@
 """Households and companies: who spends points together.
 
 A member is in one at most. Each member keeps their own points and tier; only spending looks at all of them
-(``loyalty.pools``, which also asks a second person before many points come into reach of somebody else). Every
-move is audited and kept as history (``HouseholdMove``).
+(``loyalty.pools``). Before many points come into reach of somebody else a second person is asked
+(``loyalty.joining``). Every move is audited and kept as history (``HouseholdMove``).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Taking refunds back until they are applied again: what the undo of an import of purchases or refunds needs."""
+"""Taking refunds back until they are applied again: what undoing an import or a single refund needs."""
 
 from collections.abc import Sequence
 from datetime import timedelta
