@@ -61,7 +61,6 @@ NAMES = (
     gettext_noop("To"),
     gettext_noop("Undo batch"),
     gettext_noop("Entries taken back"),
-    gettext_noop("Points taken back"),
     gettext_noop("Members"),
     gettext_noop("adjust reason"),
     gettext_noop("programme settings"),
