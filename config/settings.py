@@ -135,6 +135,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget-requests": {"task": "staff.tasks.forget_requests", "schedule": 3_600.0, "options": {"expires": 3_600}},
     "collect-facts": {"task": "analytics.tasks.collect_facts", "schedule": 60.0, "options": {"expires": 60}},
     "start-rules": {"task": "loyalty.tasks.start_rules", "schedule": 60.0, "options": {"expires": 60}},
+    "hand-out-gifts": {"task": "loyalty.tasks.hand_out_gifts", "schedule": 60.0, "options": {"expires": 60}},
     "seal-ledger": {"task": "loyalty.tasks.seal_ledger", "schedule": 300.0, "options": {"expires": 300}},
     "sweep-imports": {"task": "members.tasks.sweep_imports", "schedule": 86_400.0, "options": {"expires": 3_600}},
     "build-segments": {"task": "members.tasks.build_segments", "schedule": 300.0, "options": {"expires": 300}},

@@ -95,6 +95,7 @@ def register() -> None:
             "points.release": _("released held points"),
             "programme.start": _("started the programme"),
             "redemption.reserve": _("reserved a reward"),
+            "redemption.give": _("gave a reward as a gift"),
             "redemption.confirmed": _("confirmed a redemption"),
             "redemption.fulfilled": _("handed a reward over"),
             "redemption.cancel": _("cancelled a redemption"),

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import reversals, tier_words, words
-from loyalty.models import Entry, Tier, TierChange
+from loyalty.models import Entry, Tier, TierChange, TierGift
 from members import timeline
 from members.conditions.facts import choices_kept
 from members.models import Member
@@ -100,7 +101,36 @@ def _change(change: TierChange) -> TimelineItem:
     )
 
 
+def gifts(member: Member, before: datetime, limit: int) -> Sequence[TimelineItem]:
+    """What the member got, or is to get, for the tiers they earned; points have their own line as well."""
+    found = (
+        TierGift.objects.filter(member=member)
+        .annotate(at=Coalesce("given_at", "reached_at"))
+        .filter(at__lt=before)
+        .select_related("member", "tier", "reward", "redemption")
+        .order_by("-at", "-pk")[:limit]
+    )
+    return [_gift(gift, gift.at) for gift in found]
+
+
+def _gift(gift: TierGift, at: datetime) -> TimelineItem:
+    details = [words.given(gift), words.benefit_text(gift)]
+    if gift.redemption:
+        details.append(str(gift.redemption.get_state_display()))
+    elif gift.given_at is None:
+        details.append(tier_words.waits(gift))
+    return TimelineItem(
+        at=at,
+        kind="gifts",
+        label=_("Gift"),
+        tone="good" if gift.given_at else "look",
+        title=_("Gift for reaching %(tier)s") % {"tier": words.tier_name(gift.tier)},
+        details=details,
+    )
+
+
 def register() -> None:
     """Put them on the timeline."""
     timeline.register("points", points, label=gettext_lazy("Points"), order=20)
     timeline.register("tiers", tier_changes, label=gettext_lazy("Tiers"), order=30)
+    timeline.register("gifts", gifts, label=gettext_lazy("Gifts"), order=35)

@@ -18,6 +18,7 @@ from loyalty.tier_models import Measure as Measure
 from loyalty.tier_models import Tier as Tier
 from loyalty.tier_models import TierBenefit as TierBenefit
 from loyalty.tier_models import TierChange as TierChange
+from loyalty.tier_models import TierGift as TierGift
 from loyalty.tier_models import TierGrant as TierGrant
 from loyalty.tier_models import TierScheme as TierScheme
 from loyalty.tier_models import TierStanding as TierStanding

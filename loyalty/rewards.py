@@ -129,6 +129,32 @@ def redeem(
 
 
 @transaction.atomic
+def give(*, member_id: int, reward: Reward, key: str) -> Redemption:
+    """Promise a member a reward for no points, whether or not the catalogue offers it: one of its stock is taken.
+
+    It is confirmed from the start, and is no activity of the member. The same key for the same member and reward
+    returns the first. Raises :class:`OutOfStock` and :class:`~loyalty.ledger.KeyReused`.
+    """
+    now = timezone.now()
+    redemption, made = Redemption.objects.get_or_create(
+        idempotency_key=key,
+        defaults={
+            "member_id": member_id,
+            "reward": reward,
+            "points": 0,
+            "state": State.CONFIRMED,
+            "redeemed_at": now,
+            "confirmed_at": now,
+        },
+    )
+    if not made:
+        return _same(redemption, member_id, reward.pk, ())
+    _take_from_stock(reward)
+    audit.record(None, "redemption.give", redemption, detail={"member": member_id})
+    return redemption
+
+
+@transaction.atomic
 def confirm(redemption: Redemption, *, user: User | None) -> Redemption:
     """Promise a reserved reward for good. Confirming twice changes nothing.
 

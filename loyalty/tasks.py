@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from loyalty import rules
+from loyalty import gifts, rules
 from loyalty.ledger import expiry, sealing
 from loyalty.tiers import recalculation
 from staff import jobs
@@ -32,3 +32,9 @@ def seal_ledger() -> None:
 def start_rules() -> None:
     """Every minute: activate approved versions of rules whose start has come, retire those whose end has."""
     rules.start_due(timezone.now())
+
+
+@shared_task
+def hand_out_gifts() -> None:
+    """Every minute, and after each move that earned one: hand out the gifts of tiers that can be had."""
+    gifts.hand_out_due()

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy
 
 from loyalty import words
 from loyalty.forms import plain
+from loyalty.models import Reward
+from loyalty.policies import settings_now
 from loyalty.tier_models import Measure, Tier, TierBenefit, TierScheme, scheme
 from loyalty.tiers import Ladder, editing
 
@@ -125,7 +127,7 @@ class BenefitForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = TierBenefit
-        fields = ("tier", "kind", "text", "text_zh", "yearly_value")
+        fields = ("tier", "kind", "text", "text_zh", "yearly_value", "reward", "points")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,6 +135,31 @@ class BenefitForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["yearly_value"].required = False
         self.fields["yearly_value"].min_value = 0  # type: ignore[attr-defined]
         self.fields["yearly_value"].help_text = _("Empty where it costs nothing. Previews reckon with it.")
+        self.fields["reward"].label_from_instance = words.reward_name  # type: ignore[attr-defined]
+        self.fields["reward"].queryset = Reward.objects.order_by("name")  # type: ignore[attr-defined]
+        self.fields["reward"].help_text = _(
+            "Only for a gift: whoever earns the tier from now on gets it for no points, while it is in stock."
+        )
+        self.fields["points"] = forms.IntegerField(
+            label=_("Points that are given"),
+            min_value=1,
+            max_value=settings_now().adjust_approval_above,
+            required=False,
+            help_text=_("Only for a gift, also beside a reward. At most what one person may give by hand."),
+        )
+
+    def clean_points(self) -> int:
+        """None are 0."""
+        return self.cleaned_data["points"] or 0
+
+    def clean(self) -> dict[str, Any]:
+        """Only a gift is handed out."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("kind") not in (None, "", TierBenefit.Kind.GIFT):
+            for name in ("reward", "points"):
+                if cleaned.get(name):
+                    self.add_error(name, _("Only a gift on reaching the tier is handed out."))
+        return cleaned
 
 
 class GrantForm(forms.Form):

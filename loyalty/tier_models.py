@@ -130,7 +130,11 @@ class TierThreshold(models.Model):
 
 @pghistory.track(append_only=True)
 class TierBenefit(models.Model):
-    """What a tier gives besides points. ``yearly_value`` is its cost per member and year, where it has one."""
+    """What a tier gives besides points. ``yearly_value`` is its cost per member and year, where it has one.
+
+    A gift that names a ``reward`` or ``points`` is handed out to each who earns the tier from ``created_at`` on
+    (docs/adr/0019); one that names neither is words only.
+    """
 
     class Kind(models.TextChoices):
         SERVICE = "service", _("priority service")
@@ -144,11 +148,24 @@ class TierBenefit(models.Model):
     text = models.CharField(_("benefit"), max_length=120)
     text_zh = models.CharField(_("benefit in Chinese"), max_length=120, blank=True)
     yearly_value = models.DecimalField(_("cost per member and year"), max_digits=12, decimal_places=2, null=True)
+    reward = models.ForeignKey(
+        "loyalty.Reward",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("reward that is given"),
+    )
+    points = models.PositiveIntegerField(_("points that are given"), default=0, db_default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         verbose_name = "tier benefit"
         ordering = ["tier__rank", "pk"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="gift") | Q(reward__isnull=True, points=0), name="loyalty_tier_benefit_only_gifts_give"
+            ),
             models.CheckConstraint(
                 condition=Q(yearly_value__isnull=True) | Q(yearly_value__gte=0), name="loyalty_tier_benefit_value"
             ),
@@ -225,6 +242,54 @@ class TierChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_tier} → {self.to_tier}"
+
+
+class TierGift(models.Model):
+    """What a member gets for having earned a tier: due, and since ``given_at`` theirs.
+
+    It keeps what was promised, whatever becomes of the benefit. ``reached_at`` is the moment of the move that
+    earned it, ``lost_at`` that of the last fall out of the tier before it which ended an earlier claim (empty:
+    none). ``redemption`` is how the reward went out.
+    """
+
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="tier_gifts", db_index=False)
+    benefit = models.ForeignKey(TierBenefit, null=True, on_delete=models.SET_NULL, related_name="gifts")
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
+    text = models.CharField(max_length=120)
+    text_zh = models.CharField(max_length=120, blank=True)
+    reward = models.ForeignKey("loyalty.Reward", null=True, on_delete=models.PROTECT, related_name="+")
+    points = models.PositiveIntegerField(default=0)
+    reached_at = models.DateTimeField()
+    lost_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    given_at = models.DateTimeField(null=True)
+    redemption = models.OneToOneField("loyalty.Redemption", null=True, on_delete=models.PROTECT, related_name="gift")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["member", "reached_at"], name="loyalty_tier_gift_by_member"),
+            models.Index(fields=["id"], name="loyalty_tier_gift_due", condition=Q(given_at__isnull=True)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["member", "benefit", "lost_at"],
+                name="loyalty_tier_gift_once",
+                condition=Q(benefit__isnull=False),
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=Q(reward__isnull=False) | Q(points__gt=0), name="loyalty_tier_gift_is_something"
+            ),
+            models.CheckConstraint(
+                condition=Q(given_at__isnull=True, redemption__isnull=True)
+                | Q(given_at__isnull=False, reward__isnull=True, redemption__isnull=True)
+                | Q(given_at__isnull=False, reward__isnull=False, redemption__isnull=False),
+                name="loyalty_tier_gift_given_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def scheme() -> TierScheme:

@@ -8,9 +8,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from loyalty.tier_models import Measure, TierChange, TierScheme
+from loyalty.tier_models import Measure, TierChange, TierGift, TierScheme
 from loyalty.tiers import Ladder, Rung
 from loyalty.tiers.progress import Part
+from members.models import Member
 from staff import figures
 
 Window = TierScheme.Window
@@ -105,6 +106,15 @@ def reason(change: TierChange) -> str:
         "receipt": told.get("receipt", ""),
     }
     return _pattern(str(told.get("cause", "")), bool(named["receipt"])) % named
+
+
+def waits(gift: TierGift) -> str:
+    """Why a gift that is due is not handed out yet."""
+    if gift.member.status != Member.Status.ACTIVE:
+        return _("Due: handed out once the member is active.")
+    if gift.reward and gift.reward.stock == 0:
+        return _("Due: out of stock, handed out once there is stock again.")
+    return _("Due: handed out within a minute.")
 
 
 def _pattern(cause: str, has_receipt: bool) -> str:

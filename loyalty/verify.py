@@ -304,9 +304,33 @@ _CHECKS: Final = (
                         ) returned ON true
                    WHERE entry.redemption_id IS NOT NULL AND entry.reverses_id IS NULL
                    GROUP BY entry.redemption_id) taken ON taken.redemption_id = redemption.id
-             WHERE taken.number IS NULL OR taken.number <> taken.payers OR taken.points <> -redemption.points
-                OR CASE redemption.state WHEN 'cancelled' THEN taken.settled <> taken.number
-                                         ELSE taken.given_back <> 0 END""",
+             WHERE CASE WHEN redemption.points = 0 THEN taken.number IS NOT NULL
+                   ELSE taken.number IS NULL OR taken.number <> taken.payers OR taken.points <> -redemption.points
+                        OR CASE redemption.state WHEN 'cancelled' THEN taken.settled <> taken.number
+                                                 ELSE taken.given_back <> 0 END END""",
+    ),
+    Check(
+        key="gifts",
+        invariant=4,
+        name=_("Each gift of a tier went out whole and once, and nothing else is given for no points"),
+        sql="""
+            SELECT gift.id AS gift, gift.member_id, gift.given_at, redemption.id AS redemption, entry.id AS entry
+              FROM loyalty_tiergift gift
+              LEFT JOIN loyalty_redemption redemption ON redemption.idempotency_key = 'gift:' || gift.id
+              LEFT JOIN loyalty_entry entry ON entry.idempotency_key = 'gift:' || gift.id
+             WHERE CASE WHEN gift.given_at IS NULL THEN redemption.id IS NOT NULL OR entry.id IS NOT NULL
+                   ELSE gift.redemption_id IS DISTINCT FROM redemption.id
+                        OR (redemption.member_id, redemption.reward_id, redemption.points)
+                           IS DISTINCT FROM (CASE WHEN gift.reward_id IS NOT NULL THEN gift.member_id END,
+                                             gift.reward_id, CASE WHEN gift.reward_id IS NOT NULL THEN 0 END)
+                        OR (entry.member_id, entry.points)
+                           IS DISTINCT FROM (CASE WHEN gift.points > 0 THEN gift.member_id END, nullif(gift.points, 0))
+                   END
+            UNION ALL
+            SELECT NULL, redemption.member_id, NULL, redemption.id, NULL
+              FROM loyalty_redemption redemption
+             WHERE redemption.points = 0
+               AND NOT EXISTS (SELECT FROM loyalty_tiergift gift WHERE gift.redemption_id = redemption.id)""",
     ),
     Check(
         key="standings",

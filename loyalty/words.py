@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierBenefit
+from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierBenefit, TierGift
 from members.conditions import facts
 from staff import figures
 
@@ -19,9 +19,18 @@ def tier_name(tier: Tier) -> str:
     return tier.name_zh if _in_chinese() and tier.name_zh else tier.name
 
 
-def benefit_text(benefit: TierBenefit) -> str:
+def benefit_text(benefit: TierBenefit | TierGift) -> str:
     """What a tier gives, in the reader's language."""
     return benefit.text_zh if _in_chinese() and benefit.text_zh else benefit.text
+
+
+def given(gift: TierBenefit | TierGift) -> str:
+    """What is handed out: “Coffee + 200 points”; nothing where it is words only."""
+    parts = [reward_name(gift.reward)] if gift.reward else []
+    if gift.points:
+        points = ngettext("%(points)s point", "%(points)s points", gift.points)
+        parts.append(points % {"points": figures.number(gift.points)})
+    return " + ".join(parts)
 
 
 def reward_name(reward: Reward) -> str:
@@ -40,6 +49,8 @@ def title(entry: Entry) -> str:
     name = ""
     if entry.kind == Entry.Kind.EARN and "rule" in told:
         name = _earned(told)
+    elif entry.kind == Entry.Kind.EARN and "gift" in told:
+        name = _told_gift(told)
     elif entry.kind == Entry.Kind.REDEEM and "reward" in told:
         name = told_reward(told)
     elif entry.kind == Entry.Kind.EXPIRE:
@@ -101,6 +112,12 @@ def _by_hand(told: Explanation) -> list[str]:
 
 def _told_reason(told: Explanation) -> str:
     return str(told.get("reason_zh") or told["reason"]) if _in_chinese() else str(told["reason"])
+
+
+def _told_gift(told: Explanation) -> str:
+    own = "_zh" if _in_chinese() else ""
+    names = {name: told.get(f"{name}{own}") or told[name] for name in ("tier_name", "benefit")}
+    return _("Gift for reaching %(tier_name)s: %(benefit)s") % names
 
 
 def _settled(entry: Entry) -> list[str]:

@@ -36,11 +36,11 @@ class TierName(serializers.ModelSerializer[Tier]):
 
 
 class BenefitRow(serializers.ModelSerializer[TierBenefit]):
-    """What a tier gives besides points."""
+    """What a tier gives besides points. A gift names the reward (by id) and the points that are handed out."""
 
     class Meta:
         model = TierBenefit
-        fields = ("kind", "text", "text_zh")
+        fields = ("kind", "text", "text_zh", "reward", "points")
         read_only_fields = fields
 
 

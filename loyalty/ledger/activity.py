@@ -68,7 +68,7 @@ UPDATE loyalty_lot lot SET expires_at = moved.expires_at
                 WHERE member_id = sliding.member_id AND purchased_at < least(sliding.expires_at, %(now)s)),
               (SELECT max(redeemed_at) FROM loyalty_redemption
                 WHERE member_id = sliding.member_id AND redeemed_at < least(sliding.expires_at, %(now)s)
-                  AND state IN ('confirmed', 'fulfilled')),
+                  AND state IN ('confirmed', 'fulfilled') AND points > 0),
               (SELECT max(occurred_at) FROM members_interaction
                 WHERE member_id = sliding.member_id AND occurred_at < least(sliding.expires_at, %(now)s))
           ) AS last_at) active

@@ -9,7 +9,7 @@ from django.db.backends.utils import CursorWrapper
 
 from loyalty.months import add_months
 from loyalty.tier_models import TierScheme
-from loyalty.tiers import windows
+from loyalty.tiers import gifts, windows
 from loyalty.tiers.ladder import Ladder
 from loyalty.tiers.walk import Grant, Move, State
 from loyalty.tiers.windows import EVER
@@ -25,8 +25,12 @@ class Told(NamedTuple):
 
 
 def write(cursor: CursorWrapper, told: Iterable[Told], ladder: Ladder) -> None:
-    """Put down the moves. What was found before and is found again stays as it is; what is no more is removed."""
-    rows, gone = [], []
+    """Put down the moves, and the gifts of those upwards.
+
+    What was found before and is found again stays as it is; what is no more is removed, and with it a gift that
+    nobody has yet.
+    """
+    rows, gone, earned = [], [], []
     for found in told:
         moves = list(found.moves)
         if found.is_anew:
@@ -37,10 +41,17 @@ def write(cursor: CursorWrapper, told: Iterable[Told], ladder: Ladder) -> None:
                 else:
                     gone.append(change_id)
         rows += [(found.member_id, *_ids(move, ladder), move.at, json.dumps(move.evidence)) for move in moves]
+        earned += [
+            gifts.Earned(found.member_id, ladder.rungs[move.after].id, move.at)
+            for move in moves
+            if move.after > move.before and move.evidence["cause"] not in gifts.NOT_EARNED
+        ]
     if gone:
-        cursor.execute("DELETE FROM loyalty_tierchange WHERE id = ANY(%s)", [gone])
+        cursor.execute(_REMOVE, [gone])
     if rows:
         cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+    if earned:
+        gifts.promise(cursor, earned, ladder.scheme)
 
 
 def tier_at(cursor: CursorWrapper, member_id: int, at: datetime) -> int | None:
@@ -107,6 +118,13 @@ def _after(cursor: CursorWrapper, found: Told) -> list[tuple[Any, ...]]:
 def _ids(move: Move, ladder: Ladder) -> tuple[int, int]:
     return ladder.rungs[move.before].id, ladder.rungs[move.after].id
 
+
+_REMOVE: Final = """
+WITH gone AS (DELETE FROM loyalty_tierchange WHERE id = ANY(%s) RETURNING member_id, to_tier_id, changed_at)
+DELETE FROM loyalty_tiergift gift USING gone
+ WHERE gift.member_id = gone.member_id AND gift.tier_id = gone.to_tier_id AND gift.reached_at = gone.changed_at
+   AND gift.given_at IS NULL
+"""
 
 _INSERT: Final = """
 INSERT INTO loyalty_tierchange (member_id, from_tier_id, to_tier_id, changed_at, evidence, created_at)

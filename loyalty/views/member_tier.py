@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from loyalty import tier_words, tiers, words
+from loyalty.gifts import due
 from loyalty.models import Tier
 from loyalty.tier_forms import GrantForm
 from loyalty.tiers import grants
@@ -39,6 +40,10 @@ def card(request: DeskRequest, number: str) -> HttpResponse:
         "is_any": progress.scheme.needs == "any",
         "to_keep": tier_words.missing(progress.to_keep, progress.scheme),
         "benefits": [words.benefit_text(benefit) for benefit in progress.tier.benefits.all()],
+        "gifts": [
+            (words.given(gift), words.tier_name(gift.tier), tier_words.waits(gift))
+            for gift in due().filter(member=member).select_related("tier", "reward", "member")
+        ],
         "window": tier_words.window(progress.scheme.window, progress.scheme.months),
         "may_grant": request.user.may(Permission.TIERS_GRANT),
         "can_grant": Tier.objects.filter(rank__gt=progress.tier.rank).exists() or progress.grant is not None,

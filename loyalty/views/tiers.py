@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from loyalty import programme, tier_words, tiers, words
+from loyalty import gifts, programme, tier_words, tiers, words
 from loyalty.models import Tier, TierBenefit, TierStanding
 from loyalty.policies import settings_now
 from loyalty.tier_forms import BenefitForm, SchemeForm
@@ -139,7 +139,7 @@ def start(request: DeskRequest) -> HttpResponse:
 
 
 def _tiers() -> list[Tier]:
-    return list(Tier.objects.order_by("rank").prefetch_related("thresholds", "benefits"))
+    return list(Tier.objects.order_by("rank").prefetch_related("thresholds", "benefits__reward"))
 
 
 def _name(tier: Tier | None) -> str:
@@ -199,6 +199,7 @@ def _page(
             for one in ahead.falling(timezone.now())
         ],
         "warn_days": ladder.scheme.warn_days,
+        "waiting": [(words.reward_name(reward), number) for reward, number in gifts.without_stock()],
         "form": form or SchemeForm(tiers=all_tiers),
         "benefit_form": benefit_form or BenefitForm(initial={"tier": all_tiers[-1]}),
         "benefit_refused": bool(benefit_form),
@@ -220,7 +221,9 @@ def _standings(all_tiers: list[Tier], ladder: tiers.Ladder, everybody: int) -> d
                 "threshold": tier_words.threshold(rung, ladder),
                 "members": members,
                 "share": members / everybody if everybody else 0,
-                "benefits": [(benefit, words.benefit_text(benefit)) for benefit in tier.benefits.all()],
+                "benefits": [
+                    (benefit, words.benefit_text(benefit), words.given(benefit)) for benefit in tier.benefits.all()
+                ],
                 "yearly": worth.get(tier.pk, Decimal(0)),
             }
         )
