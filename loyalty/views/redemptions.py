@@ -70,7 +70,8 @@ def cancel(request: DeskRequest, pk: int) -> HttpResponse:
         messages.error(request, _("It is %(state)s by now.") % {"state": Redemption.State(refusal.state).label})
     else:
         text = ngettext("%(points)s point went back.", "%(points)s points went back.", redemption.points)
-        messages.success(request, text % {"points": figures.number(redemption.points)})
+        given_back = text % {"points": figures.number(redemption.points)}
+        messages.success(request, given_back if redemption.points else _("The gift is taken back."))
     return _back(request)
 
 
