@@ -53,7 +53,7 @@ def test_the_page_asks_few_queries_however_much_happened(
         make_interaction(member, occurred_at=at)
         make_response(member, answered_at=at)
     client.force_login(make_user("customer_service"))
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(18):
         client.get(reverse("members:member", args=[member.number]))
 
 
