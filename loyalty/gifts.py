@@ -8,7 +8,6 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from loyalty import ledger, rewards
-from loyalty.ledger import posting
 from loyalty.models import Reward, TierGift
 from loyalty.months import add_months
 from loyalty.policies import settings_now
@@ -62,7 +61,7 @@ def _give(gift_id: int) -> bool:
     if member_id is None:
         return False
     # Whoever hands out, or writes the history of the tier, holds the account: what is read now stays so.
-    posting.lock(member_id)
+    ledger.lock(member_id)
     able = due().filter(pk=gift_id, member__status=Member.Status.ACTIVE)
     gift = able.select_related("tier", "reward").first()
     if gift is None:
