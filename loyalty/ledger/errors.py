@@ -39,4 +39,7 @@ class MoreThanAwarded(LedgerError):
 
 
 class NotReversible(LedgerError):
-    """A reversal itself is not reversed: what it took back is awarded or spent anew. A transfer is given back."""
+    """A reversal itself is not reversed: what it took back is awarded or spent anew. A transfer is given back.
+
+    Of a redemption that was partly given back, only the rest is.
+    """

@@ -16,6 +16,7 @@ from loyalty.ledger.expiry import expire_members
 from loyalty.ledger.lots import Portion, portions_of
 from loyalty.ledger.movement import Movement
 from loyalty.ledger.posting import award, draw, lock, write
+from loyalty.ledger.returning import returned
 from loyalty.ledger.sources import awards_of, bring_back, expired_of, lots_of
 from loyalty.models import Account, Draw, Entry, Lot, Policy
 
@@ -40,7 +41,8 @@ def reverse(
     missing then ``policy`` decides: :class:`~loyalty.ledger.InsufficientPoints`, let go, or debt.
 
     Raises :class:`~loyalty.ledger.AlreadyReversed`, and :class:`~loyalty.ledger.NotReversible` for a
-    reversal, for a transfer (which is transferred back), and for an expiry that counts as given back.
+    reversal, for a transfer (which is transferred back), for an expiry that counts as given back, and for a
+    redemption of which a part was given back (its rest is given back by :func:`~loyalty.ledger.give_back`).
     """
     if entry.kind in (Entry.Kind.REVERSE, Entry.Kind.TRANSFER):
         raise NotReversible
@@ -51,7 +53,7 @@ def reverse(
             return before
         if Entry.objects.filter(reverses=entry).exists():
             raise AlreadyReversed(entry.pk)
-        if counts_as_given_back(entry):
+        if counts_as_given_back(entry) or (entry.kind == Entry.Kind.REDEEM and returned(entry)):
             raise NotReversible
         if entry.points < 0 or entry.kind == Entry.Kind.CLAWBACK:
             return _give_back(account, entry, movement, grace_until)

@@ -9,7 +9,9 @@ from django.db import IntegrityError, transaction
 
 from loyalty import ledger, policies, programme, rewards
 from loyalty.intake import record_purchase, record_refund
-from loyalty.models import Account, Lot, Redemption, Reward
+from loyalty.ledger import posting
+from loyalty.ledger.movement import Movement
+from loyalty.models import Account, Entry, Lot, Redemption, Reward
 from members.models import Member
 from tests.factories import make_member
 from tests.loyalty.test_refunds import prove
@@ -136,5 +138,39 @@ def test_the_database_gives_back_no_more_than_was_taken(member: Member) -> None:
     refund("r", 50)
     with pytest.raises(ledger.MoreThanAwarded):
         ledger.give_back(spent, points=31, key="k", occurred_at=NOW, explanation={}, grace_until=NOW)
+    past_the_ledger = Movement(
+        member_id=member.pk,
+        kind=Entry.Kind.REVERSE,
+        points=60,
+        key="past the ledger",
+        occurred_at=NOW,
+        explanation={},
+        redemption_id=spent.redemption_id,
+        reverses_id=spent.pk,
+    )
     with pytest.raises(IntegrityError, match="a part stands"), transaction.atomic():
+        posting.write(ledger.lock(member.pk), past_the_ledger)
+
+
+def test_a_redemption_that_was_partly_returned_is_not_reversed_as_well(member: Member) -> None:
+    spent = buy_with_points(member).entries.get()
+    refund("r", 50)
+    before = balance(member), lots(member)
+    with pytest.raises(ledger.NotReversible):
         ledger.reverse(spent, explanation={})
+    with pytest.raises(ledger.NotReversible):
+        ledger.preview_reversal(spent, occurred_at=NOW)
+    assert (balance(member), lots(member)) == before
+    prove()
+
+
+@pytest.mark.parametrize(("parts", "returned"), [([50], [8]), ([25, 25], [4, 4]), ([50, None], [8, 7])])
+def test_half_a_point_of_a_return_goes_to_the_member(
+    member: Member, parts: list[int | None], returned: list[int]
+) -> None:
+    reward = Reward.objects.create(name="Sticker", points=15)
+    redemption = rewards.redeem(member_id=member.pk, reward_id=reward.pk, key="sticker", user=None)
+    record_purchase(member_id=member.pk, key="p", purchased_at=NOW, amount=Decimal(100), redemptions=[redemption.pk])
+    # Of 15 points that paid, half are seven and a half: eight come back now, and seven with the rest.
+    assert [refund(f"r{number}", part)[1] for number, part in enumerate(parts)] == returned
+    prove()
