@@ -96,6 +96,32 @@ def test_a_partial_return_takes_its_share(member: Member) -> None:
     prove()
 
 
+@pytest.mark.parametrize(
+    ("parts", "taken"),
+    [(["7.50", None], [8, 7]), (["0.50", "0.50", None], [1, 0, 14]), (["2.50", "5.00", "2.50", None], [3, 5, 2, 5])],
+)
+def test_half_a_point_is_taken_back_with_the_refund_that_reaches_it(
+    member: Member, parts: list[str | None], taken: list[int]
+) -> None:
+    bought(member, "15")
+    for number, (part, points) in enumerate(zip(parts, taken, strict=True)):
+        key = f"r{number}"
+        foreseen = preview_refund(purchase_key="p", amount=None if part is None else Decimal(part))
+        done = refunded(part, key=key)
+        assert (foreseen.points_taken, done.points_taken) == (points, points)
+    assert balance(member) == 0
+    prove()
+
+
+def test_half_a_point_of_a_line_is_taken_back_too(member: Member) -> None:
+    lines = LineInput(amount=Decimal("7.50"), quantity=Decimal(1)), LineInput(amount=Decimal("7.50"))
+    purchase = bought(member, "15", *lines)
+    assert refunded(None, RefundLineInput(line_no=1)).points_taken == 8
+    assert Account.objects.get(member=member).balance == 7
+    assert purchase.entries.aggregate(left=Sum("qualifying"))["left"] == 7
+    prove()
+
+
 def test_a_refund_sent_twice_counts_once(member: Member) -> None:
     bought(member)
     first, again = refunded("30"), refunded("30.00")
