@@ -14,11 +14,11 @@ from psycopg import sql
 
 from loyalty import ledger, limits, rules, tiers
 from loyalty.intake.earning import earn_for_done
-from loyalty.intake.interactions import members_named, naming
 from loyalty.intake.purchase_kind import refusal_of
 from loyalty.policies import settings_now
 from loyalty.rules import caps
 from loyalty.rules.events import INTERACTION, SURVEY, EventKind
+from loyalty.rules.gathering import members_named, naming
 from members.importing.interactions import InteractionKind
 from members.importing.kinds import Counts, ImportKind, Text, UndoPreview
 from members.importing.runs import Refused

@@ -11,10 +11,11 @@ from django.utils import timezone
 from loyalty import ledger, rules
 from loyalty.intake.batch import TooMuch, in_one_go
 from loyalty.intake.earning import earn_for_done
-from loyalty.intake.interactions import InteractionDiffers, members_named, naming, refuse_difference
+from loyalty.intake.interactions import InteractionDiffers, refuse_difference
 from loyalty.intake.recording import LiesInTheFuture
 from loyalty.rules import TooManyPoints
 from loyalty.rules.events import INTERACTION
+from loyalty.rules.gathering import members_named, naming
 from members.importing.dates import latest_moment
 from members.models import Interaction
 

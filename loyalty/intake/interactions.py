@@ -1,12 +1,11 @@
 """What members do besides buying: written and rewarded in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -63,7 +62,7 @@ def record_interaction(
     terms = rules.Period(occurred_at, occurred_at).terms
     now = timezone.now()
     with connection.cursor() as cursor:
-        named = members_named(cursor, [str(told[name]) for name in naming(terms) if told.get(name)])
+        named = gathering.members_named(cursor, [str(told[name]) for name in gathering.naming(terms) if told.get(name)])
         members = sorted({member_id, *named.values()})
         ledger.lock_members(cursor, members)
         interaction, is_new = Interaction.objects.get_or_create(
@@ -91,20 +90,6 @@ def record_interaction(
     return RecordedInteraction(interaction=interaction, entries=entries, is_new=True)
 
 
-def naming(terms: Sequence[rules.Terms]) -> set[str]:
-    """The properties by which these rules name another member."""
-    return {one.definition.also.also_property for one in terms if one.definition.also}
-
-
-def members_named(cursor: CursorWrapper, numbers: Iterable[str]) -> dict[str, int]:
-    """The members with these numbers or outside ids; a number goes before an outside id."""
-    wanted = sorted(set(numbers))
-    if not wanted:
-        return {}
-    cursor.execute(_NAMED, {"numbers": wanted})
-    return dict(cursor.fetchall())
-
-
 def refuse_difference(known: Interaction, said: Interaction) -> None:
     """Raise :class:`InteractionDiffers` where an interaction of this key was recorded with other content."""
     if any(getattr(known, name) != getattr(said, name) for name in _CONTENT):
@@ -115,12 +100,3 @@ def awards_of(interaction: Interaction) -> QuerySet[Entry]:
     """What an interaction earned, also for a member whom it names."""
     keys = f"interaction:{interaction.pk}:"
     return Entry.objects.filter(idempotency_key__startswith=keys, kind=Entry.Kind.EARN).order_by("pk")
-
-
-_NAMED = """
-SELECT given.number, coalesce(
-           (SELECT id FROM members_member WHERE number = given.number),
-           (SELECT id FROM members_member WHERE external_id = given.number)) AS id
-  FROM unnest(%(numbers)s::text[]) AS given(number)
- WHERE EXISTS (SELECT FROM members_member WHERE number = given.number OR external_id = given.number)
-"""

@@ -22,7 +22,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from loyalty import tiers
-from loyalty.intake.interactions import members_named
 from loyalty.models import RuleVersion
 from loyalty.months import add_months
 from loyalty.policies import settings_now
@@ -196,11 +195,11 @@ class _History:
 
     def _named(self, cursor: CursorWrapper) -> dict[str, int]:
         """Whom the interactions of this part name."""
-        properties = sorted({one.definition.also.also_property for one in self.terms if one.definition.also})
+        properties = sorted(gathering.naming(self.terms))
         if not properties:
             return {}
         cursor.execute(_NAMES, {"properties": properties})
-        return members_named(cursor, [row[0] for row in cursor.fetchall()])
+        return gathering.members_named(cursor, [row[0] for row in cursor.fetchall()])
 
     def _count(self, one: gathering.Gathered, real: Sequence[_Real]) -> None:
         """Reckon one event."""

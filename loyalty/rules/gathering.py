@@ -4,7 +4,7 @@ The same text serves one event and a hundred thousand, so that both are told the
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from psycopg import sql
 
 from loyalty.rules import vocabulary
 from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY, BasketLine, Event, EventKind, Facts, Need
+from loyalty.rules.results import Terms
 from loyalty.tiers import Rung
 from members.models import Purchase, PurchaseLine
 
@@ -64,11 +65,20 @@ def of_purchase(
     tier_before: TierBefore,
 ) -> Gathered:
     """A purchase that this transaction has written: asked for is only what was known before it."""
+    event = event_of_purchase(purchase, sorted(lines, key=lambda line: line.line_no))
     member_id, at = purchase.member_id, purchase.purchased_at
-    event = Event(
+    row = _row(cursor, PURCHASE, purchase.pk, needs) if needs & ~(Need.LINES | Need.TIER) else {}
+    return Gathered(
+        purchase.pk, member_id, event, facts_of(row, tier_before(member_id, at) if Need.TIER in needs else None)
+    )
+
+
+def event_of_purchase(purchase: Purchase, lines: Iterable[PurchaseLine]) -> Event:
+    """A purchase with its lines as the engine takes it."""
+    return Event(
         kind=PURCHASE,
-        member_id=member_id,
-        occurred_at=at,
+        member_id=purchase.member_id,
+        occurred_at=purchase.purchased_at,
         value=purchase.value,
         receipt=purchase.external_id,
         channel=purchase.channel,
@@ -84,12 +94,8 @@ def of_purchase(
                 brand=line.brand,
                 category=line.category,
             )
-            for line in sorted(lines, key=lambda line: line.line_no)
+            for line in lines
         ],
-    )
-    row = _row(cursor, PURCHASE, purchase.pk, needs) if needs & ~(Need.LINES | Need.TIER) else {}
-    return Gathered(
-        purchase.pk, member_id, event, facts_of(row, tier_before(member_id, at) if Need.TIER in needs else None)
     )
 
 
@@ -107,6 +113,20 @@ def of_many(
         names = [column.name for column in stream.description]
         while rows := stream.fetchmany(BATCH):
             yield [_gathered(kind, dict(zip(names, row, strict=True)), needs, tier_before, named=named) for row in rows]
+
+
+def naming(terms: Iterable[Terms]) -> set[str]:
+    """The properties by which these rules name another member."""
+    return {one.definition.also.also_property for one in terms if one.definition.also}
+
+
+def members_named(cursor: CursorWrapper, numbers: Iterable[str]) -> dict[str, int]:
+    """The members with these numbers or outside ids; a number goes before an outside id."""
+    wanted = sorted(set(numbers))
+    if not wanted:
+        return {}
+    cursor.execute(_NAMED, {"numbers": wanted})
+    return dict(cursor.fetchall())
 
 
 def kept_of(cursor: CursorWrapper, member_id: int, at: datetime) -> Any:
@@ -215,6 +235,13 @@ def _json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
+_NAMED: Final = """
+SELECT given.number, coalesce(
+           (SELECT id FROM members_member WHERE number = given.number),
+           (SELECT id FROM members_member WHERE external_id = given.number)) AS id
+  FROM unnest(%(numbers)s::text[]) AS given(number)
+ WHERE EXISTS (SELECT FROM members_member WHERE number = given.number OR external_id = given.number)
+"""
 _COLUMNS: Final = {
     PURCHASE: sql.SQL(
         "event.id, event.member_id, event.at, event.value, event.receipt, event.channel, event.store, event.category,"

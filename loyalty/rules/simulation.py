@@ -1,5 +1,6 @@
-"""What one purchase earns, real or made up, by versions of one's choice. Nothing is written, no cap is used."""
+"""What one event earns, real or made up, by versions of one's choice. Nothing is written, no cap is used."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,9 +14,11 @@ from loyalty import tiers
 from loyalty.models import CapUse, Entry, RuleVersion
 from loyalty.policies import settings_now
 from loyalty.rules import engine, gathering, versions
-from loyalty.rules.events import PURCHASE, BasketLine, Event, Facts, Need
+from loyalty.rules.events import INTERACTION, SURVEY, Event, Facts, Need
 from loyalty.rules.results import CapKey, Reckoning, Terms, Used
-from members.models import Member, Purchase
+from members.models import Interaction, Member, Purchase, SurveyResponse
+
+Deed = Purchase | Interaction | SurveyResponse
 
 
 def explain(purchase: Purchase) -> Reckoning:
@@ -24,18 +27,16 @@ def explain(purchase: Purchase) -> Reckoning:
     return simulate(event_of(purchase), purchase.member, terms, purchase)
 
 
-def simulate(
-    event: Event, member: Member | None, terms: Sequence[Terms], purchase: Purchase | None = None
-) -> Reckoning:
-    """What an event earns; without a member, for somebody who buys for the first time and has no tier.
+def simulate(event: Event, member: Member | None, terms: Sequence[Terms], deed: Deed | None = None) -> Reckoning:
+    """What an event earns; without a member, for somebody who has not bought before and has no tier.
 
-    Of caps counts what others have used of them; what ``purchase`` itself used is given back first.
+    Of caps counts what others have used of them; what the stored ``deed`` itself used is given back first.
     """
-    facts = facts_of(member, event.occurred_at, purchase) if member else Facts(nth=1)
+    facts = facts_of(member, event.occurred_at, deed) if member else Facts(nth=1)
     if member and Need.KEPT in engine.needs(terms):
         with connection.cursor() as cursor:
             facts = replace(facts, kept=gathering.kept_of(cursor, member.pk, event.occurred_at))
-    used = _used(engine.cap_keys(event, terms), purchase)
+    used = _used(engine.cap_keys(event, terms), deed)
     return engine.reckon(event, facts, terms, used, point_value=settings_now().point_value)
 
 
@@ -47,35 +48,47 @@ def beside(version: RuleVersion | None, at: datetime) -> list[Terms]:
     return [one for one in terms if one.rule_id != version.rule_id] + [versions.terms_of(version)]
 
 
-def event_of(purchase: Purchase) -> Event:
-    """A stored purchase as the engine takes it."""
+def event_of(deed: Deed) -> Event:
+    """Something stored as the engine takes it; an answer of an unknown day is no event (:class:`ValueError`)."""
+    if isinstance(deed, Purchase):
+        return gathering.event_of_purchase(deed, deed.lines.all())
+    if isinstance(deed, Interaction):
+        return Event(
+            kind=INTERACTION,
+            member_id=deed.member_id,
+            occurred_at=deed.occurred_at,
+            channel=deed.channel,
+            interaction=deed.kind,
+            properties=deed.properties,
+        )
+    if deed.answered_at is None:
+        raise ValueError(f"nobody knows when answer {deed.pk} was given")
     return Event(
-        kind=PURCHASE,
-        member_id=purchase.member_id,
-        occurred_at=purchase.purchased_at,
-        value=purchase.value,
-        receipt=purchase.external_id,
-        channel=purchase.channel,
-        store=purchase.store,
-        category=purchase.category,
-        lines=[
-            BasketLine(
-                line_no=line.line_no,
-                value=line.value,
-                quantity=line.quantity,
-                product=line.product,
-                sku=line.sku,
-                brand=line.brand,
-                category=line.category,
-            )
-            for line in purchase.lines.all()
-        ],
+        kind=SURVEY,
+        member_id=deed.member_id,
+        occurred_at=deed.answered_at,
+        survey=deed.survey,
+        score=deed.score,
+        has_comment=deed.comment != "",
     )
 
 
-def facts_of(member: Member, at: datetime, purchase: Purchase | None = None) -> Facts:
+def numbers_named(event: Event, terms: Sequence[Terms]) -> list[str]:
+    """What stands in the properties in which these rules look for another member."""
+    wanted = (event.properties.get(name) for name in sorted(gathering.naming(terms)))
+    return [str(number) for number in wanted if number]
+
+
+def members_named(numbers: Sequence[str]) -> dict[str, int]:
+    """Who has these numbers, as intake finds them: for ``Event.named``."""
+    with connection.cursor() as cursor:
+        return gathering.members_named(cursor, numbers)
+
+
+def facts_of(member: Member, at: datetime, deed: Deed | None = None) -> Facts:
     """What was known of a member just before a moment (before a purchase that came at the same one)."""
-    before = Q(purchased_at__lt=at) | (Q(purchased_at=at, pk__lt=purchase.pk) if purchase else Q(purchased_at=at))
+    same = Q(purchased_at=at, pk__lt=deed.pk) if isinstance(deed, Purchase) else Q(purchased_at=at)
+    before = Q(purchased_at__lt=at) | same
     history = member.purchases.filter(before).aggregate(
         count=Count("pk"), first_at=Min("purchased_at"), previous_at=Max("purchased_at")
     )
@@ -100,8 +113,8 @@ def facts_of(member: Member, at: datetime, purchase: Purchase | None = None) -> 
     return replace(facts, tier=rung.key, tier_factor=Fraction(rung.multiplier))
 
 
-def _used(keys: Sequence[CapKey], purchase: Purchase | None) -> dict[CapKey, Used]:
-    """What is used of these caps, without what this purchase used."""
+def _used(keys: Sequence[CapKey], deed: Deed | None) -> dict[CapKey, Used]:
+    """What is used of these caps, without what this event used."""
     if not keys:
         return {}
     wanted = Q()
@@ -111,14 +124,25 @@ def _used(keys: Sequence[CapKey], purchase: Purchase | None) -> dict[CapKey, Use
     used = {
         (row.rule_id, row.per, row.of, row.period_start, row.member_id): Used(row.points, row.money) for row in rows
     }
-    own: dict[int, int] = {}
-    if purchase:
-        entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN, reversed_by__isnull=True)
-        for rule_id, points in entries.values_list("rule_version__rule_id", "points"):
-            own[rule_id] = own.get(rule_id, 0) + points
+    own = _used_by(deed) if deed else Counter()
     value = settings_now().point_value
     return {
-        key: Used(used[key].points - own.get(key[0], 0), used[key].money - own.get(key[0], 0) * value)
+        key: Used(used[key].points - own[key[0], key[4]], used[key].money - own[key[0], key[4]] * value)
         for key in keys
         if key in used
     }
+
+
+def _used_by(deed: Deed) -> Counter[tuple[int, int | None]]:
+    """What an event earned, by rule and member, and by rule for all members (None)."""
+    found: Counter[tuple[int, int | None]] = Counter()
+    mine = Q(purchase=deed) if isinstance(deed, Purchase) else Q(idempotency_key__startswith=_key_of(deed))
+    entries = Entry.objects.filter(mine, kind=Entry.Kind.EARN, reversed_by__isnull=True)
+    for rule_id, member_id, points in entries.values_list("rule_version__rule_id", "member_id", "points"):
+        found[rule_id, member_id] += points
+        found[rule_id, None] += points
+    return found
+
+
+def _key_of(deed: Interaction | SurveyResponse) -> str:
+    return f"{INTERACTION if isinstance(deed, Interaction) else SURVEY}:{deed.pk}:"

@@ -191,6 +191,16 @@ def a_simulated_basket() -> str:
     return f"/programme/rules/simulate/?amount=500&channel=store&version={draft.pk}"
 
 
+def a_simulated_referral() -> str:
+    """What a referral gives both members today and with a draft, with nobody in particular."""
+    programme.ensure_defaults()
+    make_member(number="M-FRIEND")
+    definition = starters.find("referral").definition
+    draft = rules.draft(EarningRule.objects.create(name="Bring a friend"), definition=definition, user=None)
+    asked = "kind=referral&property1-name=referred&property1-value=M-FRIEND"
+    return f"/programme/rules/simulate/?event=interaction&{asked}&version={draft.pk}"
+
+
 def reward_form() -> str:
     """The form of a reward."""
     return f"/programme/rewards/{Reward.objects.get_or_create(name='Tea', defaults={'points': 5})[0].pk}/"
@@ -249,6 +259,7 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ("/programme/rules/?q=nothing", Role.EXECUTIVE),
         *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
         *((page, Role.MARKETING_MANAGER) for page in (two_versions_of_a_rule, a_draft_of_a_rule, a_simulated_basket)),
+        (a_simulated_referral, Role.MARKETING_MANAGER),
         ("/programme/settings/", Role.MARKETING_MANAGER),
         ("/programme/batches/", Role.MARKETING_MANAGER),
         ("/programme/redemptions/", Role.CUSTOMER_SERVICE),

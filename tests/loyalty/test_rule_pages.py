@@ -306,7 +306,7 @@ def test_a_real_purchase_is_reckoned_today_and_with_a_draft(author: User, desk: 
     on_web = {"all": [{"fact": "purchase.channel", "op": "in", "value": ["web"]}]}
     draft = a_draft(author)
     rules.change(draft, definition=starters.find("member-day").definition | {"when": in_store}, user=author)
-    asked = {"member": bought.member.number, "purchase": str(bought.pk), "version": str(draft.pk)}
+    asked = {"member": bought.member.number, "real": str(bought.pk), "version": str(draft.pk)}
     shown = page(desk, "loyalty:rules-simulate", **asked)
     assert "2,000 points with “Weekend”, 1,000 more than the 1,000 of today." in shown
     assert "1 point per ¥1 on ¥1,000.00" in shown
@@ -330,8 +330,14 @@ def test_a_made_up_basket_is_reckoned_line_by_line(author: User, desk: Client) -
     }
     shown = page(desk, "loyalty:rules-simulate", version=str(draft.pk), **basket)
     assert "57 points with “Weekend”, 7 more than the 50 of today." in shown
-    assert "is not a number" in page(desk, "loyalty:rules-simulate", amount="a lot")
-    for nonsense in ({"version": "x"}, {"purchase": "9" * 30}, {"member": HOSTILE}, {"amount": "1", "at": "soon"}):
+    assert "Amount: Enter a number." in page(desk, "loyalty:rules-simulate", amount="a lot")
+    for nonsense in (
+        {"version": "x"},
+        {"real": "9" * 30},
+        {"event": "raffle"},
+        {"member": HOSTILE},
+        {"amount": "1", "at": "soon"},
+    ):
         assert HOSTILE not in page(desk, "loyalty:rules-simulate", **nonsense)
 
 
