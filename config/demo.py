@@ -72,7 +72,10 @@ def parts(port: int, mail: Path) -> list[Part]:
     return [
         Part("mail sink", [python, "-m", "config.mail_sink", str(embedded.mail_port()), str(mail)]),
         Part(
-            "worker", [*celery, "worker", "--concurrency=2", "--loglevel=INFO", "--without-gossip", "--without-mingle"]
+            "worker",
+            [*celery, "worker", "--concurrency=2", "--loglevel=INFO", "--without-gossip", "--without-mingle"],
+            # It would tell a broker that is gone, and wait for it: Celery ends in no other way without one.
+            death_signal=signal.SIGKILL,
         ),
         Part("beat", [*celery, "beat", "--loglevel=INFO", "--pidfile="], death_signal=signal.SIGTERM),
         Part(
