@@ -170,7 +170,8 @@ def test_the_liability_is_that_of_the_ledger_page_also_where_members_owe(program
         award, points=70, qualifying=0, key="d", policy=ledger.Policy.DEBT, occurred_at=at(2026, 11, 8), explanation={}
     )
     assert ledger.debt_of(programme["Ann"].pk) == 70
-    collect.collect()
+    # Anew: to a second look within one transaction its own rows may seem to be of the future.
+    collect.collect(rebuild=True)
     total, _months = compute("points-liability")
     assert total.numerator == liability.liability(timezone.now()).totals.outstanding == 240
 

@@ -21,4 +21,4 @@ def test_a_worker_takes_the_job_after_the_commit_and_tells_the_person_what_went_
     wait_until(is_over)
     assert (job.state, job.attempt) == (Job.State.FAILED, 1)
     reference = job.error.split("reference ")[1][:8]
-    assert reference in worker.log.read_text()
+    wait_until(lambda: reference in worker.log.read_text())  # the row is there before the line
