@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from loyalty import ledger, pools, words
-from loyalty.models import Account, Entry, Lot, Tier
+from loyalty.models import Entry, Lot, Tier
 from members.api.naming import member_of
 from members.conditions.facts import choices_kept
 from members.models import Member
@@ -104,8 +104,7 @@ class BalanceView(ApiView):
     def get(self, request: Request, number: str) -> Response:
         """How many points a member has, can spend, waits for, and loses next."""
         member, now = member_of(number), timezone.now()
-        account = Account.objects.filter(member=member).first()
-        lots = Lot.objects.filter(member=member, remaining__gt=0)
+        has = ledger.balances_of(member.pk, now)
         usable = ledger.usable_lots([member.pk], now)
         next_one = usable.exclude(expires_at=None).values("expires_at").first()
         expiring = None
@@ -114,10 +113,10 @@ class BalanceView(ApiView):
             expiring = {**next_one, "points": sum(losing.values_list("remaining", flat=True))}
         told = {
             "member": member.number,
-            "balance": account.balance if account else 0,
-            "debt": account.debt if account else 0,
-            "available": ledger.available(member.pk, now),
-            "pending": sum(lots.exclude(activates_at__lte=now).values_list("remaining", flat=True)),
+            "balance": has.balance,
+            "debt": has.debt,
+            "available": has.available,
+            "pending": has.pending + has.held,
             "expires_next": expiring,
             "pool": _pool(member, now),
             "as_of": now,

@@ -8,22 +8,17 @@ from typing import ClassVar
 
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, limits, rules, tiers
+from loyalty import ledger, rules, tiers
+from loyalty.intake import taking_back
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.purchase_kind import refusal_of
-from loyalty.policies import settings_now
-from loyalty.rules import caps
 from loyalty.rules.events import INTERACTION, SURVEY, EventKind
 from loyalty.rules.gathering import members_named, naming
 from members.importing.interactions import InteractionKind
-from members.importing.kinds import Counts, ImportKind, Text, UndoPreview
-from members.importing.runs import Refused
+from members.importing.kinds import Counts, ImportKind, UndoPreview
 from members.importing.survey_responses import SurveyResponseKind
-from members.models import ImportRun
 
 
 class _EarningKind(ImportKind):
@@ -59,34 +54,17 @@ class _EarningKind(ImportKind):
             raise refusal_of(cursor, error, self.table) from error
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
-        """What goes, the points that go with it, and whether members have spent them."""
+        """What goes, and what becomes of points that members have spent."""
         removes = list(super().preview_undo(cursor, run_id).removes)  # type: ignore[safe-super]
-        obstacles: list[tuple[Text, int]] = []
         self._select_done(cursor, run_id)
         self._select_batch(cursor)
-        batch = ledger.preview_batch(cursor, "loyalty_batch")
-        if batch.points:
-            removes.append((_("points are taken back"), batch.points))
-        if batch.spent_members:
-            obstacles.append((_("members have spent points of this import"), batch.spent_members))
-        many = limits.needs_second_person(batch.points)
-        return UndoPreview(removes=removes, obstacles=obstacles, moves_many_points=many)
+        return taking_back.preview(cursor, removes, ledger.preview_batch(cursor, "loyalty_batch"))
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what was earned, and remove what was done."""
         self._select_done(cursor, run_id)
         self._select_batch(cursor)
-        file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
-        explanation = {"reason": "import_undone", "run": run_id, "file": file_name}
-        policy = settings_now().clawback_policy
-        try:
-            entries = ledger.undo_batch(cursor, "loyalty_batch", explanation=explanation, policy=policy)
-        except ledger.AlreadySpent as refusal:
-            raise Refused(
-                gettext("%(count)d members have spent points of this import. Nothing was taken back.")
-                % {"count": refusal.members}
-            ) from refusal
-        caps.give_back(cursor, "loyalty_batch")
+        entries = taking_back.take_back(cursor, taking_back.explanation_of(run_id))
         cursor.execute("SELECT DISTINCT member_id FROM loyalty_entry JOIN loyalty_batch ON entry_id = id")
         members = [row[0] for row in cursor.fetchall()]
         removed = dict(super().undo(cursor, run_id))  # type: ignore[safe-super]

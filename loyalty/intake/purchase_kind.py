@@ -10,15 +10,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, limits, rules, tiers
-from loyalty.intake import refunds
+from loyalty import ledger, rules, tiers
+from loyalty.intake import refunds, taking_back
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
-from loyalty.policies import settings_now
-from loyalty.rules import caps, reasons
+from loyalty.rules import reasons
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
 from members.importing.runs import Refused
-from members.models import ImportRun
 
 
 class PurchaseKind(ImportKind):
@@ -157,46 +155,14 @@ class PurchaseKind(ImportKind):
             _withdraw_refunds(cursor, {})
             batch = ledger.preview_batch(cursor, "loyalty_batch")
             transaction.set_rollback(True)
-        removes = [
-            (_("purchases are removed"), purchases),
-            (_("points are taken back"), batch.points),
-            (_("members lose points"), batch.members),
-        ]
-        obstacles = []
-        if batch.spent:
-            removes.append((_("of these points are spent already"), batch.spent))
-        if batch.spent_members and settings_now().clawback_policy == ledger.Policy.REFUSE:
-            numbers = _member_numbers(cursor, [member for member, _lacking in batch.short])
-            words = gettext("members have spent points of this import, so it cannot be taken back (%(numbers)s …)")
-            obstacles.append((words % {"numbers": ", ".join(numbers[:5])}, batch.spent_members))
-        elif batch.spent_members:
-            in_debt = settings_now().clawback_policy == ledger.Policy.DEBT
-            removes.append((_("members hold too few points to give them back"), batch.spent_members))
-            removes.append(
-                (
-                    _("points are owed, and later earnings pay for them") if in_debt else _("points are let go"),
-                    batch.debt,
-                )
-            )
-        many = limits.needs_second_person(batch.points)
-        return UndoPreview(removes=removes, obstacles=obstacles, moves_many_points=many)
+        return taking_back.preview(cursor, [(_("purchases are removed"), purchases)], batch)
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""
         _select_bought(cursor, run_id)
-        file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
-        explanation = {"reason": "import_undone", "run": run_id, "file": file_name}
+        explanation = taking_back.explanation_of(run_id)
         _withdraw_refunds(cursor, explanation)
-        try:
-            reversed_entries = ledger.undo_batch(
-                cursor, "loyalty_batch", explanation=explanation, policy=settings_now().clawback_policy
-            )
-        except ledger.AlreadySpent as refusal:
-            raise Refused(
-                gettext("%(count)d members have spent points of this import. Nothing was taken back.")
-                % {"count": refusal.members}
-            ) from refusal
-        caps.give_back(cursor, "loyalty_batch")
+        reversed_entries = taking_back.take_back(cursor, explanation)
         tiers.rewind(cursor, "loyalty_bought")
         cursor.execute(
             "UPDATE loyalty_redemption SET purchase_id = NULL"
@@ -260,11 +226,6 @@ def _withdraw_refunds(cursor: CursorWrapper, explanation: dict[str, object]) -> 
     ledger.lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
     cursor.execute("SELECT DISTINCT purchase_id FROM members_refund JOIN loyalty_bought USING (purchase_id)")
     withdraw([row[0] for row in cursor.fetchall()], explanation=explanation)
-
-
-def _member_numbers(cursor: CursorWrapper, members: list[int]) -> list[str]:
-    cursor.execute("SELECT number FROM members_member WHERE id = ANY(%s) ORDER BY number", [members])
-    return [row[0] for row in cursor.fetchall()]
 
 
 _INSERT = """

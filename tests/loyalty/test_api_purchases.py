@@ -225,6 +225,22 @@ def test_batches_that_touch_the_same_members_in_other_orders_do_not_block_each_o
     assert set(Account.objects.values_list("balance", flat=True)) == {60}
 
 
+def test_points_that_lapsed_before_they_were_released_are_no_longer_pending() -> None:
+    member, till = make_member(), Till()
+    with time_machine.travel(NOW, tick=False):
+        ledger.award(
+            member_id=member.pk,
+            points=7,
+            key="lapsed",
+            occurred_at=NOW - timedelta(days=9),
+            held=True,
+            expires_at=NOW - timedelta(days=1),
+            explanation={"text": "Welcome"},
+        )
+        points = till.get(f"members/{member.number}/points").json()
+    assert (points["balance"], points["available"], points["pending"]) == (7, 0, 0)
+
+
 def test_points_are_told_by_state_and_each_entry_says_why() -> None:
     member, till = make_member(), Till()
     with time_machine.travel(NOW, tick=False):

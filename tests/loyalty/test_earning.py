@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from loyalty import programme, rules, verify, words
+from loyalty import ledger, programme, rules, verify, words
 from loyalty.intake import InteractionDiffers, earning, record_interaction, record_purchase
 from loyalty.intake.lines import LineInput
 from loyalty.intake.purchase_kind import PurchaseKind
-from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, RuleVersion
+from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, ProgrammeSettings, RuleVersion
 from members.importing import runs
 from members.models import ImportRun, Interaction, Member, SurveyResponse
 from tests.factories import make_member
@@ -466,3 +466,27 @@ def test_imported_answers_earn_and_their_undo_takes_it_back(tmp_path: Path) -> N
         assert not Entry.objects.standing().exists()
         assert not CapUse.objects.exclude(points=0).exists()
         prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+@pytest.mark.parametrize(("policy", "obstacles", "debt"), [("refuse", 1, 0), ("debt", 0, 20)])
+def test_undoing_imported_answers_says_what_the_policy_does_about_spent_points(
+    tmp_path: Path, policy: str, obstacles: int, debt: int
+) -> None:
+    rewards_for_answers()
+    ProgrammeSettings.objects.update(clawback_policy=policy)
+    member = make_member(external_id="p")
+    rows = "1,p,9,2026-05-01T01:00:00Z\n2,p,10,2026-05-02T01:00:00Z\n"
+    run = bring_in("survey-responses", written(tmp_path, "id,person,score,time\n" + rows))
+    ledger.spend(member_id=member.pk, points=20, key="s", occurred_at=NOW, explanation={})
+    told = runs.preview_undo(run)
+    assert len(told.obstacles) == obstacles
+    if told.obstacles:
+        with pytest.raises(runs.Refused):
+            runs.undo(run, user=None)
+    else:
+        assert debt in [number for _words, number in told.removes]
+        runs.undo(run, user=None)
+        assert Account.objects.get(member=member).debt == debt
+    prove()
