@@ -18,6 +18,7 @@ from aiosmtpd.controller import Controller
 from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
+from django.utils import translation
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -53,6 +54,13 @@ def flush_passes_append_only_triggers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", flush_without_triggers)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """No test speaks the language in which another asked for its last page."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
