@@ -58,7 +58,7 @@ class _EarningKind(ImportKind):
         removes = list(super().preview_undo(cursor, run_id).removes)  # type: ignore[safe-super]
         self._select_done(cursor, run_id)
         self._select_batch(cursor)
-        return taking_back.preview(cursor, removes, ledger.preview_batch(cursor, "loyalty_batch"))
+        return taking_back.preview(removes, ledger.preview_batch(cursor, "loyalty_batch"))
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what was earned, and remove what was done."""

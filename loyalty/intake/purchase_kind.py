@@ -155,7 +155,7 @@ class PurchaseKind(ImportKind):
             _withdraw_refunds(cursor, {})
             batch = ledger.preview_batch(cursor, "loyalty_batch")
             transaction.set_rollback(True)
-        return taking_back.preview(cursor, [(_("purchases are removed"), purchases)], batch)
+        return taking_back.preview([(_("purchases are removed"), purchases)], batch)
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Reverse what the purchases earned, remove them, and find the tiers anew (docs/adr/0003)."""

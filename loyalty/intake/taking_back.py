@@ -14,7 +14,7 @@ from members.models import ImportRun, Member
 Told = list[tuple[Text, int]]
 
 
-def preview(cursor: CursorWrapper, removes: Told, batch: ledger.BatchPreview) -> UndoPreview:
+def preview(removes: Told, batch: ledger.BatchPreview) -> UndoPreview:
     """What goes beside ``removes``, and what the programme's policy does about points that are spent."""
     removes, obstacles = list(removes), []
     if batch.points:
