@@ -302,6 +302,9 @@ def _register_member() -> None:
             " AND (s.left_at IS NULL OR s.left_at > event.at))"
         ),
     )
+
+
+def _register_person() -> None:
     for key, label, yes, no, read in (
         (
             "member.in_birthday_month",
@@ -376,3 +379,4 @@ _register_interaction()
 _register_answer()
 _register_time()
 _register_member()
+_register_person()
