@@ -49,6 +49,11 @@ urlpatterns = [
     re_path(r"^members/?$", MembersView.as_view(), name="members"),
     re_path(r"^segments/?$", SegmentsView.as_view(), name="segments"),
     re_path(r"^survey-responses/?$", loyalty.SurveyResponsesView.as_view(), name="survey-responses"),
+    re_path(
+        r"^survey-responses/(?P<key>.+?)/release/?$",
+        loyalty.SurveyResponseReleaseView.as_view(),
+        name="survey-response-release",
+    ),
     re_path(r"^purchases/?$", loyalty.PurchasesView.as_view(), name="purchases"),
     re_path(r"^purchases/batch/?$", loyalty.PurchaseBatchView.as_view(), name="purchase-batch"),
     re_path(r"^purchases/(?P<key>.+?)/release/?$", loyalty.ReleaseView.as_view(), name="purchase-release"),

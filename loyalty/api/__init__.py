@@ -7,7 +7,7 @@ from loyalty.api.purchases import PurchaseBatchView, PurchasesView, PurchaseView
 from loyalty.api.quotes import QuotesView
 from loyalty.api.refunds import RefundBatchView, RefundsView
 from loyalty.api.rewards import CancelView, ConfirmView, RedemptionsView, RedemptionView, RewardsView
-from loyalty.api.survey_responses import SurveyResponsesView
+from loyalty.api.survey_responses import SurveyResponseReleaseView, SurveyResponsesView
 from loyalty.api.tiers import StandingView, TiersView
 from loyalty.api.transfers import TransfersView
 
@@ -32,6 +32,7 @@ __all__ = [
     "ReleaseView",
     "RewardsView",
     "StandingView",
+    "SurveyResponseReleaseView",
     "SurveyResponsesView",
     "TiersView",
     "TransfersView",

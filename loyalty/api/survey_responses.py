@@ -10,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from loyalty.api.refusals import refusing
-from loyalty.intake import record_answer
+from loyalty.api.releasing import ReleasedRow, released
+from loyalty.intake import record_answer, release_points
 from members import answers
-from members.api.naming import MemberName, member_of
+from members.api.naming import MemberName, label_of, member_of
 from members.models import SurveyResponse
 from staff.api import ApiView
-from staff.api_input import Input, Moment, Properties, Prose, Text, Whole, told
+from staff.api_input import Input, Moment, Nothing, Properties, Prose, Text, Whole, told
 from staff.idempotency import caller_of, key_of, once
 from staff.permissions import Scope
 from staff.problems import Problem
@@ -34,7 +35,10 @@ class AnswerInput(Input):
 
 
 class AnswerRow(serializers.ModelSerializer[SurveyResponse]):
-    """An answer as it was taken in, and what the member earned by it; ``is_new`` is false where it was there before."""
+    """An answer as it was taken in, and what the member earned by it; ``is_new`` is false where it was there before.
+
+    ``key`` is its name in addresses: your own id of it, or the key that it has instead.
+    """
 
     member = serializers.CharField(source="member.number", allow_null=True, default=None)
     points = serializers.IntegerField()
@@ -42,7 +46,7 @@ class AnswerRow(serializers.ModelSerializer[SurveyResponse]):
 
     class Meta:
         model = SurveyResponse
-        fields = ("external_id", "member", "survey", "score", "answered_at", "points", "is_new")
+        fields = ("key", "external_id", "member", "survey", "score", "answered_at", "points", "is_new")
         read_only_fields = fields
 
 
@@ -58,6 +62,25 @@ class SurveyResponsesView(ApiView):
         """Take in one answer: 201 where it is new, 200 where your id was taken in before with the same content."""
         given = told(AnswerInput, request.data)
         return once(request, lambda: _record(given, f"api:{caller_of(request)}:{key_of(request)}"))
+
+
+class SurveyResponseReleaseView(ApiView):
+    """Releasing the points of a survey answer that wait for an event."""
+
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
+
+    @extend_schema(operation_id="release_survey_response_points", request=Nothing, responses={200: ReleasedRow})
+    def post(self, request: Request, key: str) -> HttpResponse:
+        """Let the held points of a survey answer be used from now on: it was looked at."""
+        told(Nothing, request.data)
+        return once(request, lambda: released(release_points(_answer(key), label=label_of(request))))
+
+
+def _answer(key: str) -> SurveyResponse:
+    answer = SurveyResponse.objects.select_related("member").filter(key=key).first()
+    if answer is None:
+        raise Problem(404, "unknown-survey-response", _("There is no survey answer %(key)s.") % {"key": key[:60]})
+    return answer
 
 
 def _record(given: dict[str, Any], key: str) -> Response:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from loyalty import ledger, rules, tiers
@@ -63,8 +64,7 @@ def record_answer(
             properties=properties,
         )
         if not is_new:
-            earned = Entry.objects.filter(idempotency_key__startswith=f"{SURVEY}:{answer.pk}:", kind=Entry.Kind.EARN)
-            return RecordedAnswer(answer=answer, entries=list(earned.order_by("pk")), is_new=False)
+            return RecordedAnswer(answer=answer, entries=list(awards_of(answer)), is_new=False)
         if not earns or member_id is None or answered_at is None:
             return RecordedAnswer(answer=answer, entries=[], is_new=True)
         now = timezone.now()
@@ -75,3 +75,9 @@ def record_answer(
             ledger.expire_members(cursor, [member_id], now)
         look.settle()
     return RecordedAnswer(answer=answer, entries=entries, is_new=True)
+
+
+def awards_of(answer: SurveyResponse) -> QuerySet[Entry]:
+    """What an answer earned."""
+    keys = f"{SURVEY}:{answer.pk}:"
+    return Entry.objects.filter(idempotency_key__startswith=keys, kind=Entry.Kind.EARN).order_by("pk")

@@ -8,9 +8,10 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from loyalty import ledger
+from loyalty.intake import answers
 from loyalty.intake.interactions import awards_of
 from loyalty.models import Entry, Lot
-from members.models import Interaction, Member, Purchase
+from members.models import Interaction, Member, Purchase, SurveyResponse
 from staff import audit
 from staff.models import User
 
@@ -23,15 +24,18 @@ class Released:
     points: int
 
 
-def release_points(cause: Purchase | Interaction, *, label: str = "") -> Released:
-    """Let the held points of a purchase or interaction be used from now on, also those of whom it names.
+def release_points(cause: Purchase | Interaction | SurveyResponse, *, label: str = "") -> Released:
+    """Let the held points of what a member bought, did or answered be used from now on, also those of whom it names.
 
     Releasing twice changes nothing. ``label`` says in the audit who did it.
     """
+    return _release(_earned_by(cause), cause.member, user=None, label=label)
+
+
+def _earned_by(cause: Purchase | Interaction | SurveyResponse) -> QuerySet[Entry]:
     if isinstance(cause, Purchase):
-        earned = Entry.objects.filter(purchase=cause, kind=Entry.Kind.EARN)
-        return _release(earned, cause.member, user=None, label=label)
-    return _release(awards_of(cause), cause.member, user=None, label=label)
+        return Entry.objects.filter(purchase=cause, kind=Entry.Kind.EARN)
+    return awards_of(cause) if isinstance(cause, Interaction) else answers.awards_of(cause)
 
 
 def release_awards(member: Member, entry_ids: Sequence[int], *, user: User) -> Released:
@@ -48,7 +52,7 @@ def held_lots(member: Member) -> QuerySet[Lot]:
 
 
 @transaction.atomic
-def _release(awards: QuerySet[Entry], member: Member, *, user: User | None, label: str = "") -> Released:
+def _release(awards: QuerySet[Entry], member: Member | None, *, user: User | None, label: str = "") -> Released:
     held = Lot.objects.filter(entry__in=awards, activates_at__isnull=True)
     with connection.cursor() as cursor:
         ledger.lock_members(cursor, sorted(set(held.values_list("member_id", flat=True))))

@@ -37,6 +37,7 @@ OPERATIONS = {
     ("post", "interactions/batch/"): S.INTERACTIONS_WRITE,
     ("post", "interactions/{key}/release/"): S.INTERACTIONS_WRITE,
     ("post", "survey-responses/"): S.INTERACTIONS_WRITE,
+    ("post", "survey-responses/{key}/release/"): S.INTERACTIONS_WRITE,
     ("post", "quotes/"): S.QUOTES_READ,
     ("get", "rewards/"): S.REWARDS_READ,
     ("post", "redemptions/"): S.REWARDS_REDEEM,

@@ -61,6 +61,26 @@ def test_a_machine_releases_what_an_interaction_earned_for_both(member: Member, 
     assert (told.subject_id, told.detail["points"]) == (str(member.pk), 500)
 
 
+def test_a_machine_releases_what_a_survey_answer_earned(member: Member) -> None:
+    definition = {"event": "survey", "effects": [{"type": "fixed", "points": 20}], "pending": {"until": "released"}}
+    version = rules.draft(EarningRule.objects.create(name="Survey"), definition=definition, user=None)
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    rules.activate(version, user=None, since_ever=True)
+    till = Till()
+    answer = {"member": member.number, "score": 9, "answered_at": "2026-05-30T18:20:00+08:00"}
+    key = till.post("survey-responses", answer).json()["key"]
+    till.post("survey-responses", answer | {"external_id": "A-2"})
+    assert usable(member) == 0
+    for path in (key, "A-2"):
+        assert till.post(f"survey-responses/{path}/release", {}).json() == {"released": 1, "points": 20}
+        assert till.post(f"survey-responses/{path}/release", {}).json() == {"released": 0, "points": 0}
+    assert usable(member) == 40
+    anonymous = till.post("survey-responses", answer | {"member": None, "external_id": "A-3"}).json()["key"]
+    assert till.post(f"survey-responses/{anonymous}/release", {}).json() == {"released": 0, "points": 0}
+    assert till.post("survey-responses/A-4/release", {}).json()["code"] == "unknown-survey-response"
+
+
 def test_the_desk_chooses_what_is_released(member: Member, client: Client) -> None:
     agent = make_user(Role.CUSTOMER_SERVICE)
     client.force_login(agent)

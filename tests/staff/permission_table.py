@@ -28,7 +28,7 @@ from staff import api_keys
 from staff.models import Approval, Job
 from staff.permissions import Permission, Scope
 from tests.campaigns.campaigns import make_draft
-from tests.factories import make_interaction, make_member, make_purchase, make_segment, make_user
+from tests.factories import make_interaction, make_member, make_purchase, make_response, make_segment, make_user
 
 P = Permission
 
@@ -350,6 +350,7 @@ TABLE: dict[str, Row] = {
     "api:members": answers(Scope.MEMBERS_READ),
     "api:purchases": answers(Scope.PURCHASES_READ),
     "api:purchase-batch": answers(Scope.PURCHASES_WRITE, status=405),
+    "api:survey-response-release": answers(Scope.INTERACTIONS_WRITE, lambda: {"key": make_response().key}, status=405),
     "api:interaction-release": answers(Scope.INTERACTIONS_WRITE, lambda: {"key": make_interaction().key}, status=405),
     "api:purchase-release": answers(Scope.PURCHASES_WRITE, lambda: {"key": make_purchase().key}, status=405),
     "api:purchase": answers(Scope.PURCHASES_READ, lambda: {"key": make_purchase().key}),
