@@ -1,5 +1,6 @@
 """What a basket would earn, and why."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -69,7 +70,21 @@ class QuotesView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Say what a basket would earn for a member, why, and why not more. Nothing is written."""
         given = told(QuoteInput, request.data)
-        return once(request, lambda: _quote(given, tells_person=may(request, Scope.MEMBERS_CONTACTS)))
+        return once(
+            request,
+            lambda: _quote(given, tells_person=may(request, Scope.MEMBERS_CONTACTS)),
+            shown=partial(_still_told, request),
+        )
+
+
+def _still_told(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+    """Of a quote that is said again, what the caller may know now: their key may have lost a scope meanwhile.
+
+    Which reasons say something personal is not to be told from the words, so none are said again.
+    """
+    if may(request, Scope.MEMBERS_CONTACTS):
+        return answer
+    return answer | {"not_earned": [one | {"reasons": []} for one in answer["not_earned"]]}
 
 
 def _quote(given: dict[str, Any], *, tells_person: bool) -> Response:

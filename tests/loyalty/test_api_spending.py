@@ -13,7 +13,7 @@ from loyalty import ledger, programme
 from loyalty.models import Account, Entry, Redemption, Reward
 from loyalty.rule_models import CapUse
 from members.models import Member, Purchase
-from staff.models import Approval, AuditEntry
+from staff.models import ApiKey, Approval, AuditEntry
 from staff.permissions import Scope
 from tests.factories import make_member, make_segment
 from tests.loyalty.test_earning import in_force
@@ -92,6 +92,19 @@ def test_a_quote_tells_what_is_personal_only_to_keys_that_may_know_it() -> None:
     assert "Owes money" in many["Students"][0]
     assert few["Of age"] == ["Not fulfilled: the member's age is at least 60."]
     assert "Owes money" not in few["Students"][0]
+
+
+def test_a_quote_said_again_tells_nothing_personal_once_the_scope_is_gone() -> None:
+    in_force("Of age", {"type": "fixed", "points": 5}, when={"fact": "member.age", "op": "gte", "value": 60})
+    member = make_member(birth_date=timezone.localdate() - timedelta(days=15_000))
+    till, asked = Till(Scope.QUOTES_READ, Scope.MEMBERS_CONTACTS), {"member": member.number, "amount": "10.00"}
+    first = till.post("quotes", asked, key="one").json()
+    assert "It is 41" in first["not_earned"][0]["reasons"][0]
+    assert till.post("quotes", asked, key="one").json() == first
+    ApiKey.objects.update(scopes=[Scope.QUOTES_READ])
+    again = till.post("quotes", asked, key="one")
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert again.json() == first | {"not_earned": [{"rule": "Of age", "reasons": []}]}
 
 
 def test_a_quote_is_what_the_purchase_then_earns() -> None:
