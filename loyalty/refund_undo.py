@@ -3,6 +3,7 @@
 Counts towards the same limits as an adjustment, and above them becomes a request to a second person.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,39 +143,58 @@ def _do(refund: Refund, *, comment: str, user: User | None, by: str, approved_by
 
 
 def _perform(refund: Refund, explanation: dict[str, Any]) -> Undone:
-    """Withdraw all refunds of the purchase, and apply all others again: what stands is as if it had never been."""
+    """Let what stands be as if the refund had never been: withdraw all of its purchase, and apply the others again."""
     _lock(refund)
+    standing = _standing(refund)
+    if standing.purchase is None:
+        Refund.objects.filter(pk=standing.pk).update(state=State.UNDONE)
+        return Undone(refund=standing, points=0, debt=0, moved=0)
+    purchase = standing.purchase
+    before = Account.objects.in_bulk(refunds.touched_by(Purchase.objects.filter(pk=purchase.pk)))
+    refused = _refused(purchase)
+    _take_out(standing, purchase, explanation)
+    withdrawal.apply_again([purchase.pk])
+    if _refused(purchase) - refused:
+        raise UndoRefused("others")
+    refunds.look_at_tiers([purchase.member_id])
+    return _compared(standing, before)
+
+
+def _standing(refund: Refund) -> Refund:
+    """The refund as it stands now, locked. Raises :class:`UndoRefused` where it does not stand any more."""
     now = Refund.objects.select_for_update(of=("self",)).select_related("purchase").get(pk=refund.pk)
     if now.state not in STATES or now.purchase_id != refund.purchase_id:
         raise UndoRefused("not_there")
-    if now.purchase is None:
-        Refund.objects.filter(pk=now.pk).update(state=State.UNDONE)
-        return Undone(refund=now, points=0, debt=0, moved=0)
-    purchase = now.purchase
-    members = refunds.touched_by(Purchase.objects.filter(pk=purchase.pk))
-    before = Account.objects.in_bulk(members)
-    refused = purchase.refunds.filter(state=State.REFUSED).count()
-    reason = {"reason": "refund_undone", "refund": now.pk, "receipt": purchase.external_id}
+    return now
+
+
+def _refused(purchase: Purchase) -> set[int]:
+    return set(purchase.refunds.filter(state=State.REFUSED).values_list("pk", flat=True))
+
+
+def _take_out(refund: Refund, purchase: Purchase, explanation: dict[str, Any]) -> None:
+    """Withdraw all refunds of the purchase; this one is undone, with what it gave back, and the others wait."""
+    reason = {"reason": "refund_undone", "refund": refund.pk, "receipt": purchase.external_id}
     try:
         withdrawal.withdraw([purchase.pk], explanation=reason | explanation)
     except ledger.InsufficientPoints as short:
         raise UndoRefused("points_spent") from short
-    Refund.objects.filter(pk=now.pk).update(
+    Refund.objects.filter(pk=refund.pk).update(
         state=State.UNDONE,
         purchase=purchase,
-        member_id=now.member_id,
-        amount=now.amount,
-        value=now.value,
-        rate=now.rate,
+        member_id=refund.member_id,
+        amount=refund.amount,
+        value=refund.value,
+        rate=refund.rate,
     )
-    withdrawal.apply_again([purchase.pk])
-    if purchase.refunds.filter(state=State.REFUSED).count() > refused:
-        raise UndoRefused("others")
-    refunds.look_at_tiers([purchase.member_id])
-    after = Account.objects.in_bulk(members)
+
+
+def _compared(refund: Refund, before: Mapping[int, Account]) -> Undone:
+    """What became of these accounts."""
+    after = Account.objects.in_bulk(before)
     changes = [after[member].balance - account.balance for member, account in before.items()]
     return Undone(
-        refund=now,
+        refund=refund,
         points=sum(changes),
         debt=sum(after[member].debt - account.debt for member, account in before.items()),
         moved=max(sum(change for change in changes if change > 0), -sum(change for change in changes if change < 0)),

@@ -93,6 +93,22 @@ def test_the_other_refunds_of_the_purchase_stay(member: Member, agent: User) -> 
     assert balance(member) == 850
 
 
+def test_a_refund_is_not_undone_where_another_would_be_refused_in_its_place(member: Member, agent: User) -> None:
+    """30, 80 and 70 of 100: without the first the second fits, and the third, which was applied, no more."""
+    for day, amount in enumerate((30, 80, 70)):
+        record_refund(
+            key=f"r{amount}", purchase_key="p", amount=Decimal(amount), refunded_at=NOW + timedelta(hours=day)
+        )
+    buy(member, 100)
+    states = {"r30": "applied", "r80": "refused", "r70": "applied"}
+    assert dict(Refund.objects.values_list("key", "state")) == states
+    with pytest.raises(refund_undo.UndoRefused) as refusal:
+        refund_undo.undo(Refund.objects.get(key="r30"), comment="typed the wrong receipt", user=agent)
+    assert refusal.value.reason == "others"
+    assert dict(Refund.objects.values_list("key", "state")) == states
+    assert balance(member) == 0
+
+
 def test_a_refund_that_was_undone_does_not_come_again(member: Member, agent: User) -> None:
     buy(member)
     item = refund("r", 100)
