@@ -25,7 +25,7 @@ from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine
 from staff.statements import prepared
 
-_IDENTITY: Final = ("member_id", "purchased_at", "amount", "currency", "value")
+_IDENTITY: Final = ("member_id", "external_id", "purchased_at", "amount", "currency", "value")
 # What a file may have said nothing about.
 _DETAILS: Final = ("channel", "store", "category")
 _COLUMNS: Final[dict[str, LiteralString]] = {

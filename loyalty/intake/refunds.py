@@ -102,8 +102,8 @@ def record_refund(
         },
     )
     if not is_new:
-        known = (refund.purchase_key, refund.request, refund.refunded_at, refund.reason)
-        if known != (purchase_key, request, refunded_at or refund.refunded_at, reason):
+        known = (refund.purchase_key, refund.external_id, refund.request, refund.refunded_at, refund.reason)
+        if known != (purchase_key, external_id, request, refunded_at or refund.refunded_at, reason):
             raise RefundDiffers(key)
         return RecordedRefund(refund=refund, entries=entries_of(refund), is_new=False)
     entries = []

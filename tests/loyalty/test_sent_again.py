@@ -1,11 +1,14 @@
 """What comes again under its own id: the same however it is written, refused where anything of it is different."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from loyalty import programme, rewards
+from loyalty.intake import PurchaseDiffers, RefundDiffers, record_purchase, record_refund
 from loyalty.models import Entry, Reward
 from members.models import Interaction, Member, Purchase, Refund
 from tests.factories import make_member
@@ -114,6 +117,23 @@ def test_purchases_from_before_there_were_hashes_are_compared_by_what_is_stored(
     assert till.post("purchases", sold | {"amount": "100.00"}).status_code == 200
     seen = [change for change in OTHERWISE if "discount" not in change]
     assert {till.post("purchases", sold | change).status_code for change in seen} == {409}
+
+
+def test_a_purchase_from_before_there_were_hashes_does_not_come_again_with_another_receipt() -> None:
+    sold = {"member_id": make_member().pk, "key": "K", "purchased_at": timezone.now(), "amount": Decimal(10)}
+    record_purchase(**sold, receipt="R-1")
+    Purchase.objects.update(input_hash=None)
+    assert not record_purchase(**sold, receipt="R-1").is_new
+    with pytest.raises(PurchaseDiffers):
+        record_purchase(**sold, receipt="R-2")
+
+
+def test_a_refund_does_not_come_again_with_another_id_of_yours() -> None:
+    asked = {"key": "K", "purchase_key": "unseen", "refunded_at": timezone.now()}
+    record_refund(**asked, external_id="X-1")
+    assert not record_refund(**asked, external_id="X-1").is_new
+    with pytest.raises(RefundDiffers):
+        record_refund(**asked, external_id="X-2")
 
 
 def test_a_receipt_that_a_file_brought_is_the_same_from_the_till_that_says_more(tmp_path: Path) -> None:
