@@ -4,6 +4,7 @@ Every write locks the account first (several: in member order), carries an idemp
 one entry that explains itself. The database checks the sums at commit (docs/adr/0002).
 """
 
+from loyalty.ledger.activity import prolong
 from loyalty.ledger.balances import Balances, balances_of
 from loyalty.ledger.bulk import STAGING_COLUMNS, lock_accounts, lock_members, post_awards, refresh_plans, stage
 from loyalty.ledger.errors import (
@@ -17,8 +18,8 @@ from loyalty.ledger.errors import (
 from loyalty.ledger.expiry import expire_due, expire_members
 from loyalty.ledger.lots import LotState, available, available_to, state_of, usable_lots, usable_sql
 from loyalty.ledger.posting import account_of, award, debt_of, lock, spend
+from loyalty.ledger.releasing import release
 from loyalty.ledger.returning import give_back, returned
-from loyalty.ledger.schedule import prolong, release
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
 from loyalty.ledger.taking import ReversalPreview, claw_back, counts_as_given_back, preview_reversal, reverse
 from loyalty.ledger.transferring import transfer
