@@ -183,7 +183,7 @@ class _History:
         # Of what began long before the end of a week, only caps in total still ask.
         month = (until - 2 * WEEK).date().replace(day=1)
         kept = self._used.items() if self.is_shared else ()
-        self._used = {key: use for key, use in kept if key[1] == "total" or key[3] >= month}
+        self._used = {key: use for key, use in kept if key.per == "total" or key.period_start >= month}
 
     def _really(self, cursor: CursorWrapper) -> dict[int, list[_Real]]:
         found: dict[int, list[_Real]] = {}

@@ -7,19 +7,21 @@ ends: of purchases that race, each sees what the one before it used.
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
 from loyalty.models import RuleVersion
-from loyalty.months import period_start
 from loyalty.policies import settings_now
+from loyalty.rules.definition import Cap
 from loyalty.rules.events import PURCHASE
 from loyalty.rules.results import CapKey, Terms, Used
 from loyalty.rules.versions import terms_of
 
 NOTHING: Final = Used()
+_ORDER: Final = attrgetter("order")
 
 
 class CapBook:
@@ -32,24 +34,24 @@ class CapBook:
 
     def lock_programme(self, versions: Iterable[Terms]) -> None:
         """Lock the programme's rows for all days of ``loyalty_events`` (a temporary table; column ``at``), in order."""
-        if per := _programme_caps(versions):
+        if shared := _programme_caps(versions):
             self._cursor.execute(_DAYS, {"zone": settings.TIME_ZONE})
             days = [row[0] for row in self._cursor.fetchall()]
-            self.load({(rule, of, "programme", period_start(of, day), None) for rule, of in per for day in days})
+            self.load({terms.cap_key(cap, day, None) for terms, cap in shared for day in days})
 
     def load(self, keys: Iterable[CapKey]) -> None:
         """Read what is used of these caps, and lock the rows of the programme's."""
-        wanted = sorted(set(keys) - self.used.keys(), key=_in_order)
+        wanted = sorted(set(keys) - self.used.keys(), key=_ORDER)
         if not wanted:
             return
-        shared = [key for key in wanted if key[4] is None]
+        shared = [key for key in wanted if key.member_id is None]
         if shared:
             self._cursor.execute(_OPEN, _arrays(shared))
-        for statement, some in ((_LOCK, shared), (_READ, [key for key in wanted if key[4] is not None])):
+        for statement, some in ((_LOCK, shared), (_READ, [key for key in wanted if key.member_id is not None])):
             if some:
                 self._cursor.execute(statement, _arrays(some))
                 for *key, points, money in self._cursor.fetchall():
-                    self.used[tuple(key)] = Used(points, money)
+                    self.used[CapKey(*key)] = Used(points, money)
         for key in wanted:
             self.used.setdefault(key, NOTHING)
 
@@ -72,7 +74,7 @@ def share_caps(versions: Iterable[Terms]) -> bool:
 
 def write(cursor: CursorWrapper, uses: Mapping[CapKey, Used]) -> None:
     """Add to what is used; the accounts and the programme's rows are locked."""
-    keys = sorted(uses, key=_in_order)
+    keys = sorted(uses, key=_ORDER)
     if keys:
         cursor.execute(_ADD, _arrays(keys) | _amounts(uses, keys))
 
@@ -94,26 +96,21 @@ def give_back(cursor: CursorWrapper, batch: str) -> None:
     for version, member_id, day, points in found:
         for cap in terms[version].definition.caps:
             if cap.per != PURCHASE:
-                member = member_id if cap.of == "member" else None
-                key = (terms[version].rule_id, cap.per, cap.of, period_start(cap.per, day), member)
+                key = terms[version].cap_key(cap, day, member_id)
                 uses[key] = uses.get(key, NOTHING).plus(Used(int(points), points * worth))
-    keys = sorted(uses, key=_in_order)
+    keys = sorted(uses, key=_ORDER)
     if keys:
         cursor.execute(_TAKE, _arrays(keys) | _amounts(uses, keys))
 
 
-def _programme_caps(versions: Iterable[Terms]) -> set[tuple[int, str]]:
-    """Of which rules, and per what, all members together have a cap."""
-    return {
-        (terms.rule_id, cap.per)
+def _programme_caps(versions: Iterable[Terms]) -> list[tuple[Terms, Cap]]:
+    """The caps that all members use up together, over time."""
+    return [
+        (terms, cap)
         for terms in versions
         for cap in terms.definition.caps
         if cap.of == "programme" and cap.per != PURCHASE
-    }
-
-
-def _in_order(key: CapKey) -> tuple[object, ...]:
-    return (*key[:4], key[4] or 0)
+    ]
 
 
 def _amounts(uses: Mapping[CapKey, Used], keys: list[CapKey]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from loyalty import expiry_policy
-from loyalty.months import add_days, period_start
+from loyalty.months import add_days
 from loyalty.rules.definition import Cap
 from loyalty.rules.events import PURCHASE, SURVEY, Case, Event, Facts, Need
 from loyalty.rules.giving import Given, given, shown
@@ -78,27 +78,21 @@ def reckon(
     return run.result
 
 
-def cap_keys(event: Event, versions: Iterable[Terms]) -> list[CapKey]:
-    """The caps that an event may use, in the order in which their rows are locked."""
-    keys = {
-        _cap_key(terms, cap, event, member_id)
+def cap_keys(event: Event, versions: Iterable[Terms]) -> set[CapKey]:
+    """The caps that an event may use."""
+    return {
+        terms.cap_key(cap, event.local.date(), member_id)
         for terms in versions
         if terms.definition.event == event.kind and terms.definition.caps
         for member_id in filter(None, (event.member_id, _other(terms, event)))
         for cap in terms.definition.caps
         if cap.per != PURCHASE
     }
-    return sorted(keys, key=lambda key: (*key[:4], key[4] or 0))
 
 
 def round_points(exact: Fraction, rounding: str) -> int:
     """To whole points as a rule version says."""
     return math.floor(exact + Fraction(1, 2)) if rounding == "half_up" else math.floor(exact)
-
-
-def _cap_key(terms: Terms, cap: Cap, event: Event, member_id: int | None) -> CapKey:
-    member = member_id if cap.of == "member" else None
-    return (terms.rule_id, cap.per, cap.of, period_start(cap.per, event.local.date()), member)
 
 
 def _other(terms: Terms, event: Event) -> int | None:
@@ -174,7 +168,7 @@ class _Run:
         if cap.per == PURCHASE:
             both = beside is not None and cap.of == "programme"
             return Used(beside.points, beside.points * self.point_value) if beside and both else Used()
-        key = _cap_key(terms, cap, self.case.event, member_id)
+        key = terms.cap_key(cap, self.case.event.local.date(), member_id)
         used = self.used.get(key, Used())
         return used.plus(beside.uses[key]) if beside and key in beside.uses else used
 
@@ -282,7 +276,7 @@ class _Run:
             idle_months=expiry_policy.idle_months(definition.expiry),
             explanation=explanation,
             uses={
-                _cap_key(terms, cap, event, member_id): Used(points, points * self.point_value)
+                terms.cap_key(cap, event.local.date(), member_id): Used(points, points * self.point_value)
                 for cap in definition.caps
                 if cap.per != PURCHASE
             },

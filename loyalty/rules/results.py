@@ -6,16 +6,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from loyalty.months import period_start
 from loyalty.rules import vocabulary
-from loyalty.rules.definition import Definition
+from loyalty.rules.definition import Cap, Definition
 from loyalty.rules.events import Case
 from members.conditions.predicate import Failed, Holds, compiled, failures
-
-# Of which rule, per what, of whom, since when, of which member (None: of all).
-CapKey = tuple[int, str, str, date, int | None]
-
 
 # One award is never more: sums of them stay far from what a column of points holds.
 MOST_POINTS: Final = 10**12
@@ -28,6 +25,21 @@ class TooManyPoints(ValueError):
         self.rule = rule
         self.events = events
         super().__init__(rule)
+
+
+class CapKey(NamedTuple):
+    """What is counted of a cap: of which rule, per what, of whom, since when, by which member (None: by all)."""
+
+    rule_id: int
+    per: str
+    of: str
+    period_start: date
+    member_id: int | None
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """The one order in which rows of caps are locked and written."""
+        return (*self[:4], self.member_id or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,11 @@ class Terms:
         """Who comes first: higher priority, then exclusive, then the older rule."""
         stacking = self.definition.stacking
         return (-stacking.priority, stacking.mode != "exclusive", self.rule_id)
+
+    def cap_key(self, cap: Cap, day: date, member_id: int | None) -> CapKey:
+        """Where one of its caps counts what a member gets on a day."""
+        member = member_id if cap.of == "member" else None
+        return CapKey(self.rule_id, cap.per, cap.of, period_start(cap.per, day), member)
 
 
 @dataclass(frozen=True, kw_only=True)

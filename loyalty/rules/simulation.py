@@ -1,7 +1,7 @@
 """What one event earns, real or made up, by versions of one's choice. Nothing is written, no cap is used."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -113,24 +113,24 @@ def facts_of(member: Member, at: datetime, deed: Deed | None = None) -> Facts:
     return replace(facts, tier=rung.key, tier_factor=Fraction(rung.multiplier))
 
 
-def _used(keys: Sequence[CapKey], deed: Deed | None) -> dict[CapKey, Used]:
+def _used(keys: Collection[CapKey], deed: Deed | None) -> dict[CapKey, Used]:
     """What is used of these caps, without what this event used."""
     if not keys:
         return {}
     wanted = Q()
-    for rule_id, per, of, period_start, member_id in keys:
-        wanted |= Q(rule_id=rule_id, per=per, of=of, period_start=period_start, member_id=member_id)
+    for key in keys:
+        wanted |= Q(**key._asdict())
     rows = CapUse.objects.filter(wanted)
     used = {
-        (row.rule_id, row.per, row.of, row.period_start, row.member_id): Used(row.points, row.money) for row in rows
+        CapKey(row.rule_id, row.per, row.of, row.period_start, row.member_id): Used(row.points, row.money)
+        for row in rows
     }
     own = _used_by(deed) if deed else Counter()
     value = settings_now().point_value
-    return {
-        key: Used(used[key].points - own[key[0], key[4]], used[key].money - own[key[0], key[4]] * value)
-        for key in keys
-        if key in used
-    }
+    for key, before in used.items():
+        mine = own[key.rule_id, key.member_id]
+        used[key] = Used(before.points - mine, before.money - mine * value)
+    return used
 
 
 def _used_by(deed: Deed) -> Counter[tuple[int, int | None]]:
