@@ -24,6 +24,7 @@ from staff.models import Job
 
 JOB = "value-members"
 FACT = "member.clv_band"
+LOCK = 5_107_013  # an arbitrary number of our own, for pg_advisory_xact_lock
 # Rows that are held as Python objects at a time.
 BATCH = 50_000
 BANDS: list[Choice] = [
@@ -73,7 +74,7 @@ def value_members(now: datetime) -> ValueFit:
     import numpy as np
 
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(5107013)")  # a number of our own: one at a time
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])  # one at a time
         rows = _summaries(now)
         ids = rows[:, 0].astype(np.int64)
         known = clv.Summaries(*(rows[:, column] for column in range(1, 5)))
