@@ -22,8 +22,6 @@ from analytics.models import CohortKind
 from analytics.periods import BadQuery, Query, month_end, read_query
 from analytics.readings import Reading
 
-PAGE = 50
-
 IN_STATE = """
 SELECT member_id, 1::bigint AS amount FROM analytics_memberspan
  WHERE state = %(state)s AND until_day > %(day)s AND from_day <= %(day)s
@@ -80,7 +78,7 @@ class MemberList:
             members, total = cursor.fetchone()
             return int(members), float(total)
 
-    def page(self, after: int = 0, limit: int | None = PAGE) -> list[tuple[int, float]]:
+    def page(self, after: int, limit: int) -> list[tuple[int, float]]:
         """The next members by id, with their amounts."""
         with connection.cursor() as cursor:
             cursor.execute(

@@ -13,7 +13,6 @@ from members.models import Member
 
 # Within how many days a warning is given, unless a page says otherwise.
 WARN_DAYS: Final = 30
-PAGE: Final = 50
 CHUNK: Final = 2_000
 
 
@@ -31,7 +30,7 @@ class Window:
             members, points = cursor.fetchone()
             return members, int(points)
 
-    def page(self, place: "Place | None" = None, size: int = PAGE) -> "list[Expiring]":
+    def page(self, place: "Place | None", size: int) -> "list[Expiring]":
         """The members with the most such points after a place in the list."""
         found = list(self._rows(place, size))
         members = Member.objects.in_bulk([row[0] for row in found])

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -31,16 +32,50 @@ class Difference:
     after: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """After which change a page begins: its time, and because many are made at once, its model and key."""
+
+    at: datetime
+    model: str
+    key: int
+
+    @classmethod
+    def read(cls, text: str) -> "Place | None":
+        """From an address; None where it makes no sense."""
+        moment, model, key = [*text.split("_", 2), "", ""][:3]
+        try:
+            at = datetime.fromisoformat(moment)
+        except ValueError:
+            return None
+        return cls(at, model, int(key)) if timezone.is_aware(at) and key.isdecimal() and len(key) < 10 else None
+
+    def __str__(self) -> str:
+        return f"{self.at.isoformat()}_{self.model}_{self.key}"
+
+    def rest_of(self, model: str) -> Q:
+        """Which events of a model come after it: those of one moment by the names of their models, then the newest."""
+        earlier, then = Q(pgh_created_at__lt=self.at), Q(pgh_created_at=self.at)
+        if model == self.model:
+            return earlier | then & Q(pgh_id__lt=self.key)
+        return earlier | then if model > self.model else earlier
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One change of one row."""
 
-    at: datetime
+    place: Place
     who: str
     model: str
     subject: str
     label: str
     differences: Sequence[Difference]
+
+    @property
+    def at(self) -> datetime:
+        """When it was made."""
+        return self.place.at
 
     @property
     def is_new(self) -> bool:
@@ -54,23 +89,23 @@ class Change:
 
 
 def tracked() -> list[type[Event]]:
-    """The event models of all rooms, by name."""
+    """The event models of all rooms, by the name of what they are of."""
     models_ = [model for model in apps.get_models() if issubclass(model, Event) and model._meta.managed]
-    return sorted(models_, key=lambda model: model._meta.label_lower)
+    return sorted(models_, key=_label)
 
 
-def newest(*, before: datetime | None = None, model: str = "", limit: int = 50) -> list[Change]:
-    """The newest changes, of one tracked model (``loyalty.tier``) or of all, paged by time."""
-    before = before or timezone.now()
+def newest(*, after: Place | None = None, model: str = "", limit: int = 50) -> list[Change]:
+    """The newest changes, of one tracked model (``loyalty.tier``) or of all, from a place in the list on."""
     events: list[Any] = []
     for event_model in tracked():
-        if not model or _subject_model(event_model)._meta.label_lower == model:
-            rows: Any = event_model._default_manager.filter(pgh_created_at__lt=before)
+        label = _label(event_model)
+        if not model or label == model:
+            rows: Any = event_model._default_manager.filter(after.rest_of(label) if after else Q())
             events += rows.select_related("pgh_context").order_by("-pgh_created_at", "-pgh_id")[:limit]
-    events.sort(key=lambda event: event.pgh_created_at, reverse=True)
-    events = events[:limit]
-    people = _people(events)
-    return [_change(event, people) for event in events]
+    # Sorting keeps the order of equals: models by name, and of each the newest first.
+    events = sorted(events, key=lambda event: event.pgh_created_at, reverse=True)[:limit]
+    known = _Known(events)
+    return [known.change(event) for event in events]
 
 
 def model_choices() -> list[tuple[str, str]]:
@@ -79,19 +114,48 @@ def model_choices() -> list[tuple[str, str]]:
     return [(subject._meta.label_lower, _(str(subject._meta.verbose_name))) for subject in subjects]
 
 
-def _change(event: Any, people: dict[int, str]) -> Change:
-    subject_model = _subject_model(type(event))
-    metadata = event.pgh_context.metadata if event.pgh_context else {}
-    older = type(event)._default_manager.filter(pgh_obj_id=event.pgh_obj_id, pgh_id__lt=event.pgh_id)
-    subject = subject_model._default_manager.filter(pk=event.pgh_obj_id).first()
-    return Change(
-        at=event.pgh_created_at,
-        who=people.get(metadata.get("user") or 0, _("system")),
-        model=_(str(subject_model._meta.verbose_name)),
-        subject=str(subject) if subject else f"#{event.pgh_obj_id}",
-        label=event.pgh_label,
-        differences=list(_differences(older.order_by("-pgh_id").first(), event)),
+class _Known:
+    """What it takes to read events: who made them, what they are of, and what was before; asked once for each model."""
+
+    def __init__(self, events: Iterable[Any]) -> None:
+        by_model: dict[type[Event], list[Any]] = {}
+        for event in events:
+            by_model.setdefault(type(event), []).append(event)
+        self.people = _people(events)
+        self.subjects = {model: _subjects(model, found) for model, found in by_model.items()}
+        self.before = {model: _before(model, found) for model, found in by_model.items()}
+
+    def change(self, event: Any) -> Change:
+        """One event as a change."""
+        model = type(event)
+        metadata = event.pgh_context.metadata if event.pgh_context else {}
+        return Change(
+            place=Place(event.pgh_created_at, _label(model), event.pgh_id),
+            who=self.people.get(metadata.get("user") or 0, _("system")),
+            model=_(str(_subject_model(model)._meta.verbose_name)),
+            subject=self.subjects[model].get(event.pgh_obj_id, f"#{event.pgh_obj_id}"),
+            label=event.pgh_label,
+            differences=list(_differences(self.before[model].get(event.pgh_id), event)),
+        )
+
+
+def _subjects(event_model: type[Event], events: Iterable[Any]) -> dict[int, str]:
+    """What the rows are called now, by key; those that are gone have no name."""
+    found = _subject_model(event_model)._default_manager.select_related()
+    return {row.pk: str(row) for row in found.filter(pk__in={event.pgh_obj_id for event in events})}
+
+
+def _before(event_model: type[Event], events: Iterable[Any]) -> dict[int, Any]:
+    """The event before each of these in the history of the same row."""
+    history: Any = event_model._default_manager
+    older = history.filter(pgh_obj_id=OuterRef("pgh_obj_id"), pgh_id__lt=OuterRef("pgh_id")).order_by("-pgh_id")
+    pairs = dict(
+        history.filter(pgh_id__in=[event.pgh_id for event in events])
+        .annotate(older=Subquery(older.values("pgh_id")[:1]))
+        .values_list("pgh_id", "older")
     )
+    found = history.in_bulk({older for older in pairs.values() if older})
+    return {key: found[older] for key, older in pairs.items() if older}
 
 
 def _differences(before: Any | None, after: Any) -> Iterable[Difference]:
@@ -121,6 +185,10 @@ def readable(field: "models.Field[Any, Any]", value: Any) -> str:
         return str(formats.date_format(timezone.localtime(value), "SHORT_DATETIME_FORMAT"))
     text = str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _label(event_model: type[models.Model]) -> str:
+    return _subject_model(event_model)._meta.label_lower
 
 
 def _subject_model(event_model: type[models.Model]) -> type[models.Model]:

@@ -1,6 +1,6 @@
 """Pages of a list that stay fast at any length: the next page starts after the last row, not at an offset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -10,56 +10,71 @@ from django.http import QueryDict
 from django.utils import timezone
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 SIZE = 50
 
 
 @dataclass(frozen=True)
-class Page(Generic[M]):
-    """One page, newest first. ``next_query`` and ``first_query`` keep the filters of the address."""
+class Page(Generic[T]):
+    """One page. ``next_query`` and ``first_query`` keep the filters of the address."""
 
-    rows: list[M]
+    rows: list[T]
     next_query: str | None
     first_query: str | None
 
 
-def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE, by: str = "") -> Page[M]:
-    """The page that ``?before=`` asks for: by descending primary key, or by a time (``by``) and then the key."""
+def page_of(
+    found: Sequence[T], query: QueryDict, place: Callable[[T], object], *, size: int, name: str = "after"
+) -> Page[T]:
+    """A page of what was read from the place on that the address names, one row more than fits.
+
+    ``place`` of the last row is where the next page begins; ``name`` is what the address calls it.
+    """
+    rows = list(found[:size])
+    return Page(
+        rows=rows,
+        next_query=_with(query, name, place(rows[-1])) if len(found) > size else None,
+        first_query=_with(query, name, None) if query.get(name) else None,
+    )
+
+
+def newest_first(rows: QuerySet[M], query: QueryDict, *, size: int = SIZE, by: str = "", key: str = "pk") -> Page[M]:
+    """The page that ``?before=`` asks for: by a descending unique key, or by a time (``by``) and then the key."""
     before = query.get("before", "")
     if by:
         if place := place_in_time(before):
-            at, pk = place
-            rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "pk__gte": pk})
-    elif before.isdecimal() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
-    found = list(rows.order_by(*([f"-{by}"] if by else []), "-pk")[: size + 1])
-    has_more = len(found) > size
-    found = found[:size]
-    return Page(
-        rows=found,
-        next_query=_with(query, {"before": _place(found[-1], by)}) if has_more else None,
-        first_query=_with(query, {}) if before else None,
-    )
+            at, last = place
+            rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, f"{key}__gte": last})
+    elif last := key_in(before):
+        rows = rows.filter(**{f"{key}__lt": last})
+
+    def place_of(row: M) -> str:
+        return f"{getattr(row, by).isoformat()}_{getattr(row, key)}" if by else str(getattr(row, key))
+
+    found = rows.order_by(*([f"-{by}"] if by else []), f"-{key}")[: size + 1]
+    return page_of(list(found), query, place_of, name="before", size=size)
+
+
+def key_in(text: str) -> int:
+    """The key after which a page begins; 0 on the first page, and where the address makes no sense."""
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def place_in_time(text: str) -> tuple[datetime, int] | None:
     """Where a page of a list by time begins: the time and the key of the last row before it (``<iso>_<id>``)."""
-    moment, _sign, pk = text.partition("_")
+    moment, _sign, key = text.partition("_")
     try:
         at = datetime.fromisoformat(moment)
     except ValueError:
         return None
-    return (at, int(pk)) if pk.isdecimal() and len(pk) < 19 and timezone.is_aware(at) else None
+    return (at, int(key)) if key.isdecimal() and len(key) < 19 and timezone.is_aware(at) else None
 
 
-def _place(row: Model, by: str) -> str:
-    return f"{getattr(row, by).isoformat()}_{row.pk}" if by else str(row.pk)
-
-
-def _with(query: QueryDict, changes: Mapping[str, str]) -> str:
-    """The address's query with another ``before``."""
+def _with(query: QueryDict, name: str, place: object) -> str:
+    """The address's query with another place, or with none."""
     changed = query.copy()
-    changed.pop("before", None)
-    for name, value in changes.items():
-        changed[name] = value
+    changed.pop(name, None)
+    if place is not None:
+        changed[name] = str(place)
     return f"?{changed.urlencode()}"

@@ -1,6 +1,7 @@
 """The lists that figures open, and files of everything."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -22,10 +23,10 @@ from members.models import Member, SurveyResponse
 from staff.axes import month_words
 from staff.exports import csv_response
 from staff.figures import money, number
+from staff.paging import SIZE, key_in, page_of
 from staff.permissions import Permission, requires
 
 CSV_CHUNK = 2000
-ANSWERS_PAGE = 50
 
 
 def _metric(key: str) -> Metric:
@@ -53,13 +54,10 @@ def members(request: HttpRequest) -> HttpResponse:
     part = request.GET.get("part", "numerator")
     listed = drilldown.members(metric, part, request.GET.dict())
     size, total = listed.size()
-    after = request.GET.get("after", "")
-    page = listed.page(int(after) if after.isdecimal() and len(after) < 19 else 0, drilldown.PAGE + 1)
-    rows = page[: drilldown.PAGE]
-    following = request.GET.copy()
-    following["after"] = str(rows[-1][0]) if rows else ""
-    first = request.GET.copy()
-    first.pop("after", None)
+    found = listed.page(key_in(request.GET.get("after", "")), SIZE + 1)
+    page = page_of(found, request.GET, place=itemgetter(0), size=SIZE)
+    everybody = request.GET.copy()
+    everybody.pop("after", None)
     return render(
         request,
         "analytics/members.html",
@@ -70,10 +68,9 @@ def members(request: HttpRequest) -> HttpResponse:
             "size": size,
             "total": _total(listed, total),
             "amounts": _amount_words(listed),
-            "rows": _member_rows(listed, rows),
-            "next_url": f"?{following.urlencode()}" if len(page) > drilldown.PAGE else "",
-            "first_url": f"?{first.urlencode()}" if after else "",
-            "csv_url": f"{reverse('analytics:members_csv')}?{first.urlencode()}",
+            "rows": _member_rows(listed, page.rows),
+            "page": page,
+            "csv_url": f"{reverse('analytics:members_csv')}?{everybody.urlencode()}",
             "shows_names": may_see_members(request),
         },
     )
@@ -148,7 +145,7 @@ def answers(request: HttpRequest) -> HttpResponse:
     """The answers that a score counts, searchable."""
     query = read_query(_as_months(request.GET.dict()), span=nps.span())
     listed = answer_lists.listed(request.GET.dict())
-    pages = Paginator(listed, ANSWERS_PAGE)
+    pages = Paginator(listed, SIZE)
     surveys = nps.surveys()
     chosen = request.GET.copy()
     chosen.pop("page", None)

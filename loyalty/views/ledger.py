@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from operator import attrgetter
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -22,11 +23,10 @@ from members.models import Member
 from staff import figures
 from staff.axes import month_words
 from staff.exports import csv_response
-from staff.paging import newest_first
+from staff.paging import SIZE, newest_first, page_of
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
-PAGE = 50
 CSV_CHUNK = 2_000
 MONTHS_SHOWN = 12
 WARNINGS = (7, 30, 90)
@@ -181,8 +181,8 @@ def expiring_members(request: DeskRequest) -> HttpResponse:
     """The members whose points expire within so many days, or in one month; those with the most first."""
     now = timezone.now()
     window, what, query = _window(request, now)
-    found = window.page(Place.read(request.GET.get("after", "")), PAGE + 1)
-    rows = found[:PAGE]
+    found = window.page(Place.read(request.GET.get("after", "")), SIZE + 1)
+    page = page_of(found, request.GET, place=attrgetter("place"), size=SIZE)
     members, points = window.count()
     return render(
         request,
@@ -191,9 +191,7 @@ def expiring_members(request: DeskRequest) -> HttpResponse:
             "what": what,
             "members": members,
             "points": points,
-            "rows": rows,
-            "next_url": f"?{query}&after={rows[-1].place}" if len(found) > PAGE else "",
-            "first_url": f"?{query}" if request.GET.get("after") else "",
+            "page": page,
             "csv_url": f"{reverse('loyalty:ledger-expiring-csv')}?{query}",
             "choices": [(str(days), _("within %(days)d days") % {"days": days}) for days in WARNINGS],
             "by_days": query.startswith("days"),

@@ -20,10 +20,9 @@ from loyalty.tiers import ahead, benefits, editing
 from loyalty.tiers.preview import Move, benefits_by_tier
 from loyalty.tiers.progress import progress_of
 from members.models import Member
+from staff.paging import SIZE, key_in, page_of
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
-
-PAGE = 50
 
 
 @requires(Permission.PROGRAMME_VIEW)
@@ -55,21 +54,14 @@ def preview_members(request: DeskRequest) -> HttpResponse:
     if not form.is_valid():
         raise Http404
     from_tier, to_tier = (get_object_or_404(Tier, key=request.GET.get(name, "")) for name in ("from", "to"))
-    after = request.GET.get("after", "")
-    found = tiers.preview_members(
-        form.proposed,
-        from_tier,
-        to_tier,
-        now=timezone.now(),
-        after=int(after) if after.isdecimal() and len(after) < 19 else 0,
-        limit=PAGE + 1,
-    )
+    after = key_in(request.GET.get("after", ""))
+    found = tiers.preview_members(form.proposed, from_tier, to_tier, now=timezone.now(), after=after, limit=SIZE + 1)
+    page = page_of(found, request.GET, place=int, size=SIZE)
     context = {
         "from": words.tier_name(from_tier),
         "to": words.tier_name(to_tier),
-        "members": Member.objects.filter(pk__in=found[:PAGE]).order_by("pk"),
-        "after": after,
-        "next_after": found[PAGE - 1] if len(found) > PAGE else None,
+        "members": Member.objects.filter(pk__in=page.rows).order_by("pk"),
+        "page": page,
         "may_see_members": request.user.may(Permission.MEMBERS_VIEW),
     }
     return render(request, "loyalty/tier_members.html", context)
@@ -96,7 +88,7 @@ def downgrades(request: DeskRequest) -> HttpResponse:
     """Who loses a tier soon, when, and what would keep it."""
     now = timezone.now()
     found = ahead.standings(now).select_related("tier", "falls_to", "member")
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(found, SIZE).get_page(request.GET.get("page"))
     known = progress_of([standing.member_id for standing in page], now) if page else {}
     rows = [
         (standing, words.tier_name(standing.tier), _name(standing.falls_to), _keeps(known.get(standing.member_id)))

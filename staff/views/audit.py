@@ -1,21 +1,22 @@
 """Who did what, and what was changed: two lists, searchable, the first as CSV too."""
 
-from datetime import date, datetime
+from datetime import date
+from operator import attrgetter
 from typing import Any
 
 from django import forms
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_safe
 
 from staff import audit, changes
+from staff.changes import Place
 from staff.exports import csv_response
 from staff.models import AuditEntry, User
-from staff.paging import newest_first
+from staff.paging import SIZE, newest_first, page_of
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -93,17 +94,11 @@ def entries_csv(request: DeskRequest) -> HttpResponseBase:
 @require_safe
 def configuration(request: DeskRequest) -> HttpResponse:
     """What was changed in rules, tiers, rewards, campaigns and people, as differences."""
-    limit = 50
-    rows = changes.newest(
-        before=_moment(request.GET.get("before", "")), model=request.GET.get("model", ""), limit=limit + 1
-    )
-    query = request.GET.copy()
-    if len(rows) > limit:
-        query["before"] = rows[limit - 1].at.isoformat()
+    place = Place.read(request.GET.get("after", ""))
+    found = changes.newest(after=place, model=request.GET.get("model", ""), limit=SIZE + 1)
     context = {
-        "changes": rows[:limit],
+        "page": page_of(found, request.GET, place=attrgetter("place"), size=SIZE),
         "models": [("", _("Everything")), *changes.model_choices()],
-        "next_url": f"?{query.urlencode()}" if len(rows) > limit else "",
     }
     return render(request, "staff/changes.html", context)
 
@@ -112,11 +107,3 @@ def _cells(entry: AuditEntry) -> list[object]:
     detail = "; ".join(f"{name}: {value}" for name, value in entry.detail.items())
     subject = (entry.subject_label, entry.subject_type, entry.subject_id)
     return [entry.at, entry.actor_label, audit.in_words(entry.action), *subject, detail, entry.address]
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if timezone.is_aware(moment) else None

@@ -155,7 +155,7 @@ def test_the_page_asks_no_more_of_many_members(members: list[Member], desk: Clie
 def test_the_list_of_whose_points_expire_counts_them_and_pages(
     members: list[Member], desk: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loyalty.views.ledger.PAGE", 2)
+    monkeypatch.setattr("loyalty.views.ledger.SIZE", 2)
     more = [make_member() for _ in range(3)]
     for points, member in enumerate(more, 100):
         award(member, points, at(5), expires_at=NOW + timedelta(days=6))
@@ -163,11 +163,11 @@ def test_the_list_of_whose_points_expire_counts_them_and_pages(
     first = desk.get(reverse("loyalty:ledger-expiring"), {"days": 7})
     text = first.content.decode()
     assert "4 members lose 343 points" in text
-    assert [row.points for row in first.context["rows"]] == [102, 101]
-    second = desk.get(reverse("loyalty:ledger-expiring") + first.context["next_url"])
-    assert [row.points for row in second.context["rows"]] == [100, 40]
+    assert [row.points for row in first.context["page"].rows] == [102, 101]
+    second = desk.get(reverse("loyalty:ledger-expiring") + first.context["page"].next_query)
+    assert [row.points for row in second.context["page"].rows] == [100, 40]
     month = desk.get(reverse("loyalty:ledger-expiring"), {"month": "2026-08"})
-    assert [(row.member_id, row.points) for row in month.context["rows"]] == [(more[0].pk, 500)]
+    assert [(row.member_id, row.points) for row in month.context["page"].rows] == [(more[0].pk, 500)]
     file = b"".join(desk.get(reverse("loyalty:ledger-expiring-csv"), {"days": 7}).streaming_content).decode()
     assert len(file.splitlines()) == 5
 

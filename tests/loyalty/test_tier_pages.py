@@ -75,14 +75,14 @@ def test_a_preview_names_members_and_cost_and_opens_the_list_of_them() -> None:
 
 def test_the_members_of_a_preview_come_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = signed_in()
-    monkeypatch.setattr("loyalty.views.tiers.PAGE", 2)
+    monkeypatch.setattr("loyalty.views.tiers.SIZE", 2)
     monkeypatch.setattr("loyalty.tiers.preview.CHUNK", 2)
     losers = [bought(8_500).number for _ in range(3)]
     query = {**filled_in(spend_gold=9_000), "from": "gold", "to": "silver"}
     first = desk.get(reverse("loyalty:tiers-preview-members"), query)
     assert [number for number in losers if number in first.content.decode()] == losers[:2]
-    later = {**query, "after": str(first.context["next_after"])}
-    second = desk.get(reverse("loyalty:tiers-preview-members"), later).content.decode()
+    later = reverse("loyalty:tiers-preview-members") + first.context["page"].next_query
+    second = desk.get(later).content.decode()
     assert [number for number in losers if number in second] == losers[2:]
     assert "Back to the first" in second
 

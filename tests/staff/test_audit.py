@@ -7,7 +7,9 @@ import pytest
 import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from loyalty.models import AdjustReason
 from staff import audit, changes
 from staff.audit import Search
 from staff.models import AuditEntry
@@ -113,6 +115,38 @@ def test_a_change_of_a_person_shows_as_a_difference_with_who_made_it() -> None:
     [difference] = change.differences
     assert (difference.field, difference.before, difference.after) == ("role", "Executive", "Approver")
     assert "Executive" in client.get("/desk/audit/changes/").content.decode()
+
+
+def test_changes_of_one_moment_come_once_each_over_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("staff.views.audit.SIZE", 2)
+    client = Client()
+    client.force_login(make_user("approver", name="Own"))
+    with transaction.atomic():  # all at the time of the transaction
+        names = {make_user(name=f"Person {number}").name for number in range(4)}
+        AdjustReason.objects.create(key="k", name="Reason")
+    seen: list[str] = []
+    address = "?"
+    while address:
+        page = client.get(f"/desk/audit/changes/{address}").context["page"]
+        seen += [change.subject for change in page.rows]
+        address = page.next_query or ""
+    assert len(seen) == len(set(seen))
+    assert {*names, "Reason", "Own"} <= set(seen)
+
+
+def test_a_page_of_changes_asks_as_much_for_many_as_for_few() -> None:
+    user = make_user(name="Person 0")
+    counts = []
+    for number in (1, 9):
+        for step in range(number):
+            user.name = f"Person {number}.{step}"
+            user.save(update_fields=["name"])
+        with CaptureQueriesContext(connection) as asked:
+            found = changes.newest(model="staff.user")
+        counts.append(len(asked))
+    assert [found[0].differences[0].before, found[0].differences[0].after] == ["Person 9.7", "Person 9.8"]
+    # The changes, who they are of, what was before each, and those rows.
+    assert counts == [4, 4]
 
 
 def test_a_change_made_in_plain_sql_is_in_the_history_too_and_history_cannot_be_changed() -> None:
