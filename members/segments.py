@@ -85,9 +85,10 @@ def contained_in(tree: Any) -> set[int]:
 
 
 @transaction.atomic
-def save(segment: Segment, *, user: User | None) -> Job | None:
+def save(segment: Segment, *, user: User | None, members: Sequence[int] | None = None) -> Job | None:
     """Write a segment, new or changed; a dynamic one is built at once, by the job that is returned.
 
+    ``members``, ids, become those of a static one; without them it keeps those that it has.
     Raises :class:`members.conditions.ConditionError` and :class:`Circle`.
     """
     with connection.cursor() as cursor:
@@ -103,6 +104,8 @@ def save(segment: Segment, *, user: User | None) -> Job | None:
     else:
         segment.save(update_fields=["name", "conditions", "rhythm"])
     audit.record(user, "segment.create" if is_new else "segment.change", segment, detail={"kind": segment.kind})
+    if members is not None:
+        audit.record(user, "segment.list", segment, detail={"members": fill(segment, members).size})
     return start([segment.pk], user=user) if segment.is_dynamic else None
 
 

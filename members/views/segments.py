@@ -1,6 +1,6 @@
 """Segments: the list, one with its size and its members, making, changing, building and deleting them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -21,7 +21,7 @@ from members.forms import ConditionsForm, ListForm
 from members.models import Segment, SegmentMember
 from staff import audit, figures
 from staff.exports import csv_response
-from staff.paging import SIZE, place_in_time
+from staff.paging import SIZE, newest_first
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -90,16 +90,14 @@ def _edit(request: DeskRequest, segment: Segment) -> HttpResponse:
     form_class = ConditionsForm if segment.is_dynamic else ListForm
     form = form_class(request.POST or None, request.FILES or None, instance=segment)
     if request.method == "POST" and form.is_valid():
+        members = form.cleaned_data.get("members")
         try:
-            segments.save(segment, user=request.user)
+            segments.save(segment, user=request.user, members=members)
         except segments.Circle as circle:
             way = " → ".join(circle.names)
             form.add_error(None, _("Segments may not contain each other in a circle: %(way)s.") % {"way": way})
         else:
-            if isinstance(form, ListForm) and "members" in form.cleaned_data:
-                _set_list(request, segment, form.cleaned_data["members"])
-            else:
-                messages.success(request, _("“%(name)s” is saved.") % {"name": segment.name})
+            messages.success(request, _saved(segment, lists=members is not None))
             return redirect(segment)
     context = {
         "segment": segment if segment.pk else None,
@@ -114,11 +112,11 @@ def _edit(request: DeskRequest, segment: Segment) -> HttpResponse:
     return render(request, "members/segments/edit.html", context, status=422 if form.errors else 200)
 
 
-def _set_list(request: DeskRequest, segment: Segment, members: list[int]) -> None:
-    made = segments.fill(segment, members)
-    audit.record(request.user, "segment.list", segment, detail={"members": made.size})
-    said = ngettext("%(members)s member is in “%(name)s”.", "%(members)s members are in “%(name)s”.", made.size)
-    messages.success(request, said % {"members": figures.number(made.size), "name": segment.name})
+def _saved(segment: Segment, *, lists: bool) -> str:
+    if not lists:
+        return _("“%(name)s” is saved.") % {"name": segment.name}
+    said = ngettext("%(members)s member is in “%(name)s”.", "%(members)s members are in “%(name)s”.", segment.size)
+    return said % {"members": figures.number(segment.size), "name": segment.name}
 
 
 @requires(Permission.MEMBERS_VIEW)
@@ -157,29 +155,15 @@ def _members(request: DeskRequest, found: Segment) -> dict[str, Any]:
         who = lookup.find(text, FOUND_AT_ONCE, contacts=lookup.contacts_for(request.user))
         rows = rows.filter(member__in=who)
     if shows_left:
-        rows = rows.filter(left_at__isnull=False).order_by("-left_at", "-pk")
-        if place := place_in_time(request.GET.get("before", "")):
-            at, pk = place
-            rows = rows.filter(left_at__lte=at).exclude(left_at=at, pk__gte=pk)
+        page = newest_first(rows.filter(left_at__isnull=False), request.GET, by="left_at")
     else:
-        rows = rows.filter(left_at=None).order_by("-member_id")
-        before = request.GET.get("before", "")
-        if before.isdecimal() and len(before) < 19:
-            rows = rows.filter(member_id__lt=int(before))
-    page = list(rows[: SIZE + 1])
-    last = page[SIZE - 1] if len(page) > SIZE else None
+        page = newest_first(rows.filter(left_at=None), request.GET, key="member_id")
     return {
-        "rows": page[:SIZE],
+        "page": page,
         "shows_left": shows_left,
         "text": text,
         "choices": [("", _("In it now")), ("left", _("Left it"))],
-        "next_before": _place(last) if last else "",
     }
-
-
-def _place(row: SegmentMember) -> str:
-    left: datetime | None = row.left_at
-    return f"{left.isoformat()}_{row.pk}" if left else str(row.member_id)
 
 
 @requires(Permission.SEGMENTS_EDIT)

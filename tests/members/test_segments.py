@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -89,6 +89,19 @@ def test_builds_at_once_take_nobody_in_twice() -> None:
     assert at_once(*[lambda: segments.build(Segment.objects.get(pk=segment.pk))] * 4) == {"done": 4}
     assert SegmentMember.objects.filter(segment=segment, left_at=None).count() == 20
     assert sorted(segment.builds.values_list("entered", flat=True))[-2:] == [20, 20]
+
+
+def test_a_list_is_written_with_its_segment_or_not_at_all() -> None:
+    with pytest.raises(DataError), transaction.atomic():
+        segments.save(Segment(name="Guests", kind=Segment.Kind.STATIC), user=None, members=[2**63])
+    assert not Segment.objects.exists()
+    assert not AuditEntry.objects.exists()
+    guest = make_member()
+    segment = Segment(name="Guests", kind=Segment.Kind.STATIC)
+    segments.save(segment, user=None, members=[guest.pk])
+    assert members_of(segment) == {guest.pk}
+    told = AuditEntry.objects.order_by("pk").values_list("action", "detail")
+    assert list(told) == [("segment.create", {"kind": "static"}), ("segment.list", {"members": 1})]
 
 
 def test_the_condition_holds_for_those_who_are_in_it_and_not_in_for_all_others() -> None:
