@@ -1,6 +1,6 @@
 """The catalogue, and redeeming from it: reserved, then confirmed and fulfilled, or cancelled."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -85,13 +85,7 @@ def redeem(
     payers = pools.lock(member_id)
     if before := Redemption.objects.filter(idempotency_key=key).first():
         return _same(before, member_id, reward_id, lots)
-    reward = Reward.objects.get(pk=reward_id)
-    if not reward.active:
-        raise NotOffered
-    if not Member.objects.filter(pk=member_id, status=Member.Status.ACTIVE).exists():
-        raise NotEligible
-    if price is not None and price != reward.points:
-        raise PriceChanged
+    reward = _offered(reward_id, member_id, price)
     now = timezone.now()
     available = _worth(lots, member_id, now) if lots else pools.available(payers, now)
     if available < reward.points:
@@ -109,19 +103,7 @@ def redeem(
     )
     if not made:  # taken meanwhile by a request for another member, whose account is another lock
         return _same(redemption, member_id, reward_id, lots)
-    shares = {member_id: reward.points} if lots else pools.shares(payers, reward.points, now)
-    chosen = {"chosen_lots": list(dict.fromkeys(lots))} if lots else {}
-    for payer, share in shares.items():
-        is_buyer = payer == member_id
-        ledger.spend(
-            member_id=payer,
-            points=share,
-            key=f"redeem:{redemption.pk}" if is_buyer else f"redeem:{redemption.pk}:{payer}",
-            occurred_at=now,
-            explanation=_explanation(redemption) | chosen | ({} if is_buyer else {"for": redemption.member.number}),
-            redemption=redemption,
-            lots=lots or None,
-        )
+    _pay(redemption, {member_id: reward.points} if lots else pools.shares(payers, reward.points, now), lots)
     # Last, because the reward's row is the one that everybody waits for.
     _take_from_stock(reward)
     audit.record(user, "redemption.reserve", redemption, detail={"member": member_id, "points": reward.points})
@@ -212,6 +194,34 @@ def pays(redemption_ids: Iterable[int], purchase: Purchase) -> None:
         theirs = Redemption.objects.filter(pk=pk, member_id=purchase.member_id).exclude(state=State.CANCELLED)
         if not theirs.filter(is_open | Q(purchase=purchase)).update(purchase=purchase):
             raise NotTheirs(pk)
+
+
+def _offered(reward_id: int, member_id: int, price: int | None) -> Reward:
+    """The reward as this member may have it now, at the price that they were shown."""
+    reward = Reward.objects.get(pk=reward_id)
+    if not reward.active:
+        raise NotOffered
+    if not Member.objects.filter(pk=member_id, status=Member.Status.ACTIVE).exists():
+        raise NotEligible
+    if price is not None and price != reward.points:
+        raise PriceChanged
+    return reward
+
+
+def _pay(redemption: Redemption, shares: Mapping[int, int], lots: Sequence[int]) -> None:
+    """Take the points, from each member who pays their share."""
+    chosen = {"chosen_lots": list(dict.fromkeys(lots))} if lots else {}
+    for payer, share in shares.items():
+        is_buyer = payer == redemption.member_id
+        ledger.spend(
+            member_id=payer,
+            points=share,
+            key=f"redeem:{redemption.pk}" if is_buyer else f"redeem:{redemption.pk}:{payer}",
+            occurred_at=redemption.redeemed_at,
+            explanation=_explanation(redemption) | chosen | ({} if is_buyer else {"for": redemption.member.number}),
+            redemption=redemption,
+            lots=lots or None,
+        )
 
 
 def _give_back(entry: Entry, redemption: Redemption, now: datetime) -> None:
