@@ -277,7 +277,7 @@ def _fill(segment: Segment, matching: str, parameters: Sequence[Any]) -> Segment
 # So many numbers are looked up and written within a request.
 MOST_NUMBERS: Final = 100_000
 # Column heads that exports of numbers have.
-HEADS: Final = frozenset({"number", "member", "member number", "会员号"})
+HEADS: Final = frozenset({"number", "member", "member number", "会员号", "会员"})
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def members_csv(request: HttpRequest) -> StreamingHttpResponse:
     """The same members as a file; numbers only, as it leaves the desk."""
     metric = _metric(request.GET.get("metric", ""))
     listed = drilldown.members(metric, request.GET.get("part", "numerator"), request.GET.dict())
-    return csv_response(f"{metric.key}-members", ["member", listed.amounts or "counted"], _member_lines(listed))
+    return csv_response(f"{metric.key}-members", [_("member"), _amount_head(listed)], _member_lines(listed))
 
 
 def _member_lines(listed: MemberList) -> Iterator[list[object]]:
@@ -117,6 +117,10 @@ def _total(listed: MemberList, total: float) -> str:
 
 def _amount_words(listed: MemberList) -> str:
     return {"points": _("Points"), "money": _("Revenue"), "months": _("Months")}.get(listed.amounts, "")
+
+
+def _amount_head(listed: MemberList) -> str:
+    return {"points": _("points"), "money": _("money"), "months": _("months")}.get(listed.amounts, _("counted"))
 
 
 def _where(keys: dict[str, str]) -> str:
@@ -183,7 +187,7 @@ def _as_months(keys: dict[str, str]) -> dict[str, str]:
 def answers_csv(request: HttpRequest) -> StreamingHttpResponse:
     """The same answers as a file."""
     listed = answer_lists.listed(request.GET.dict())
-    head = ["time", "survey", "score", "comment", "member"]
+    head = [_("time"), _("survey"), _("score"), _("comment"), _("member")]
     return csv_response("answers", head, (_answer_line(answer) for answer in listed.iterator(CSV_CHUNK)))
 
 

@@ -94,7 +94,8 @@ def _expiring_url(month: date | None) -> str:
 def movement_csv(request: DeskRequest) -> StreamingHttpResponse:
     """The movement of every month as a file."""
     owed = liability(timezone.now())
-    head = ["month", "opening", *COLUMNS, DEBT, "closing", "closing_value", "as_of"]
+    columns = [word.lower() for word in column_words().values()]
+    head = [_("month"), _("opening"), *columns, _("debt"), _("closing"), _("closing value"), _("as of")]
     rows = (
         [
             f"{movement.month:%Y-%m}",
@@ -116,7 +117,7 @@ def expiry_csv(request: DeskRequest) -> StreamingHttpResponse:
     """The expiry forecast as a file."""
     owed = liability(timezone.now())
     rows = ([_month_key(row.month), row.points, _rounded(row.unspent), owed.at] for row in owed.expiries)
-    return csv_response("ledger-expiry", ["month", "points", "expected_unspent", "as_of"], rows)
+    return csv_response("ledger-expiry", [_("month"), _("points"), _("expected unspent"), _("as of")], rows)
 
 
 def _month_key(month: date | None) -> str:
@@ -167,7 +168,7 @@ def entries_csv(request: DeskRequest) -> StreamingHttpResponse:
     month, column = _asked(request)
     number = Member.objects.filter(pk=OuterRef("member_id")).values("number")
     found = _entries(month, column).annotate(number=Subquery(number)).order_by("occurred_at", "pk")
-    head = ["entry", "occurred_at", "member", "kind", "points", "debt", "balance_after"]
+    head = [_("entry"), _("time"), _("member"), _("kind"), _("points"), _("debt"), _("balance after")]
     rows = (
         [entry.pk, entry.occurred_at, entry.number, entry.kind, entry.points, entry.debt, entry.balance_after]
         for entry in found.iterator(CSV_CHUNK)
@@ -207,7 +208,7 @@ def expiring_csv(request: DeskRequest) -> StreamingHttpResponse:
     """The same members as a file."""
     window, _what, query = _window(request, timezone.now())
     rows = ([row.member.number if row.member else "", row.points, row.first_at] for row in window.all())
-    return csv_response(f"expiring-{query.replace('=', '-')}", ["member", "points", "first_expires_at"], rows)
+    return csv_response(f"expiring-{query.replace('=', '-')}", [_("member"), _("points"), _("first expires at")], rows)
 
 
 def _window(request: DeskRequest, now: datetime) -> tuple[Window, str, str]:

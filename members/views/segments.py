@@ -203,6 +203,6 @@ def export(request: DeskRequest, pk: int) -> HttpResponseBase:
     rows = SegmentMember.objects.filter(segment=found, left_at=None).order_by("-member_id")
     return csv_response(
         f"segment-{found.pk}",
-        ["number", "in_it_since"],
+        [_("number"), _("in it since")],
         rows.values_list("member__number", "entered_at").iterator(chunk_size=5_000),
     )

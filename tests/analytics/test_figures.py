@@ -310,6 +310,15 @@ def test_an_executive_sees_who_is_counted_by_number_only(programme):
     assert listed == [{"member": programme["Ann"].number, "points": "120"}]
 
 
+def test_the_file_of_a_list_has_heads_in_the_language_of_its_reader(programme):
+    reader = Client()
+    reader.force_login(make_user(Role.MARKETING_MANAGER, language="zh-hans"))
+    url = "/analytics/members/csv/?metric=redemption-rate&part=numerator&month=2026-02"
+    assert rows_of(reader.get(url)) == [{"会员": programme["Ann"].number, "积分": "120"}]
+    answer = rows_of(reader.get("/analytics/nps/answers/csv/?period=all"))[0]
+    assert list(answer) == ["时间", "问卷", "评分", "评语", "会员"]
+
+
 def test_answers_are_searched_and_belong_to_their_figure(programme):
     client = signed_in()
     page = client.get("/analytics/nps/answers/?group=detractors").content.decode()
