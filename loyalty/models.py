@@ -14,6 +14,7 @@ from loyalty.rule_models import RuleVersion as RuleVersion
 from loyalty.sealed import Block, EntryMonth, LotMonth, SealNote  # noqa: F401 (models of this room)
 from loyalty.service_models import AdjustReason as AdjustReason
 from loyalty.service_models import DayUse as DayUse
+from loyalty.tier_models import ForeseenMove as ForeseenMove
 from loyalty.tier_models import Measure as Measure
 from loyalty.tier_models import Tier as Tier
 from loyalty.tier_models import TierBenefit as TierBenefit

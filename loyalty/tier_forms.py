@@ -127,14 +127,17 @@ class BenefitForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = TierBenefit
-        fields = ("tier", "kind", "text", "text_zh", "yearly_value", "reward", "points")
+        fields = ("tier", "kind", "text", "text_zh", "yearly_value", "reward", "points", "when_passed")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["tier"].label_from_instance = words.tier_name  # type: ignore[attr-defined]
         self.fields["yearly_value"].required = False
         self.fields["yearly_value"].min_value = 0  # type: ignore[attr-defined]
-        self.fields["yearly_value"].help_text = _("Empty where it costs nothing. Previews reckon with it.")
+        self.fields["yearly_value"].help_text = _(
+            "Empty where it costs nothing. Previews reckon with it; of a gift that is handed out, with what its reward "
+            "and its points cost."
+        )
         self.fields["reward"].label_from_instance = words.reward_name  # type: ignore[attr-defined]
         self.fields["reward"].queryset = Reward.objects.order_by("name")  # type: ignore[attr-defined]
         self.fields["reward"].help_text = _(
@@ -146,6 +149,11 @@ class BenefitForm(forms.ModelForm):  # type: ignore[type-arg]
             max_value=settings_now().adjust_approval_above,
             required=False,
             help_text=_("Only for a gift, also beside a reward. At most what one person may give by hand."),
+        )
+
+        self.fields["when_passed"].label = _("Also for those who jump over the tier")
+        self.fields["when_passed"].help_text = _(
+            "Only for a gift: whoever rises past the tier in one move gets it too, besides that of the tier reached."
         )
 
     def clean_points(self) -> int:

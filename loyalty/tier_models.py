@@ -133,7 +133,8 @@ class TierBenefit(models.Model):
     """What a tier gives besides points. ``yearly_value`` is its cost per member and year, where it has one.
 
     A gift that names a ``reward`` or ``points`` is handed out to each who earns the tier from ``created_at`` on
-    (docs/adr/0019); one that names neither is words only.
+    (docs/adr/0019), with ``when_passed`` also to those who rise past it in one move; one that names neither is words
+    only.
     """
 
     class Kind(models.TextChoices):
@@ -157,6 +158,9 @@ class TierBenefit(models.Model):
         verbose_name=_("reward that is given"),
     )
     points = models.PositiveIntegerField(_("points that are given"), default=0, db_default=0)
+    when_passed = models.BooleanField(
+        _("also given to those who rise past the tier in one move"), default=True, db_default=True
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -247,9 +251,9 @@ class TierChange(models.Model):
 class TierGift(models.Model):
     """What a member gets for having earned a tier: due, and since ``given_at`` theirs.
 
-    It keeps what was promised, whatever becomes of the benefit. ``reached_at`` is the moment of the move that
-    earned it, ``lost_at`` that of the last fall out of the tier before it which ended an earlier claim (empty:
-    none). ``redemption`` is how the reward went out.
+    It keeps what was promised, whatever becomes of the benefit. ``tier`` was reached, or passed, by the move at
+    ``reached_at`` that earned it; ``lost_at`` is the moment of the last fall out of the tier before it which ended an
+    earlier claim (empty: none). ``redemption`` is how the reward went out.
     """
 
     member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="tier_gifts", db_index=False)
@@ -290,6 +294,25 @@ class TierGift(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class ForeseenMove(models.Model):
+    """A member who would move under the scheme that a preview (``tiers/preview.py``) looked at."""
+
+    job = models.ForeignKey("staff.Job", on_delete=models.CASCADE, related_name="+", db_index=False)
+    from_tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="+", db_index=False)
+    to_tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="+", db_index=False)
+    member = models.ForeignKey(
+        Member, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "from_tier", "to_tier", "member"], name="loyalty_foreseen_move_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_tier} → {self.to_tier}"
 
 
 def scheme() -> TierScheme:

@@ -18,6 +18,7 @@ from loyalty.views import (
     rule_trials,
     rules,
     settings,
+    tier_previews,
     tiers,
     transferring,
 )
@@ -27,8 +28,10 @@ app_name = "loyalty"
 urlpatterns = [
     path("tiers/", tiers.tier_list, name="tiers"),
     path("tiers/start/", tiers.start, name="programme-start"),
-    path("tiers/preview/", tiers.preview, name="tiers-preview"),
-    path("tiers/preview/members/", tiers.preview_members, name="tiers-preview-members"),
+    path("tiers/preview/", tier_previews.start, name="tiers-preview"),
+    path("tiers/preview/<int:pk>/", tier_previews.result, name="tiers-preview-result"),
+    path("tiers/preview/<int:pk>/members/", tier_previews.members, name="tiers-preview-members"),
+    path("tiers/preview/<int:pk>/csv/", tier_previews.members_csv, name="tiers-preview-csv"),
     path("tiers/save/", tiers.save, name="tiers-save"),
     path("tiers/downgrades/", tiers.downgrades, name="tiers-downgrades"),
     path("tiers/benefits/add/", tiers.benefit_add, name="tier-benefit-add"),

@@ -7,7 +7,7 @@ by the nightly recalculation (docs/adr/0011).
 """
 
 from loyalty.tiers.ladder import LADDER, Ladder, NoTiers, Rung, ladder, read_ladder
-from loyalty.tiers.preview import Move, preview_members, preview_moves
+from loyalty.tiers.preview import Move, Preview
 from loyalty.tiers.progress import Progress, progress
 from loyalty.tiers.recalculation import recalculate
 from loyalty.tiers.standing import Look, evaluate, forget, look_again, rewind
@@ -18,14 +18,13 @@ __all__ = [
     "Look",
     "Move",
     "NoTiers",
+    "Preview",
     "Progress",
     "Rung",
     "evaluate",
     "forget",
     "ladder",
     "look_again",
-    "preview_members",
-    "preview_moves",
     "progress",
     "read_ladder",
     "recalculate",

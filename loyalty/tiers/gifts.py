@@ -14,25 +14,27 @@ NOT_EARNED: Final = frozenset({"granted", "grant_ended", "scheme"})
 
 
 class Earned(NamedTuple):
-    """A member reached a tier at a moment by what they did."""
+    """A member reached a tier at a moment by what they did, or passed it on the way to a higher one."""
 
     member_id: int
     tier_id: int
     at: datetime
+    is_passed: bool = False
 
 
 def promise(cursor: CursorWrapper, earned: Sequence[Earned], scheme: TierScheme) -> int:
-    """Put down what the tiers reached give, once for each time that they are earned; return how many gifts.
+    """Put down what the tiers reached and passed give, once for each time that they are earned; return how many gifts.
 
     Only by benefits that were there when the tier was reached. Whoever has had the gift gets it again only after
     a fall that time brought (what counts left its window, the tier's validity or grace ended), not after one by
     a refund. Call it in the transaction that has locked the members' accounts, after the moves are written.
     """
-    members, tiers, moments = zip(*earned, strict=True)
-    params: dict[str, list[int] | list[datetime] | int] = {
+    members, tiers, moments, passed = zip(*earned, strict=True)
+    params: dict[str, list[int] | list[datetime] | list[bool] | int] = {
         "members": list(members),
         "tiers": list(tiers),
         "moments": list(moments),
+        "passed": list(passed),
         "grace_days": scheme.grace_days + 1,  # one more, because a day may have 25 hours
     }
     cursor.execute(_PROMISE, params)
@@ -56,10 +58,10 @@ INSERT INTO loyalty_tiergift (member_id, benefit_id, tier_id, text, text_zh, rew
                               created_at)
 SELECT move.member_id, benefit.id, benefit.tier_id, benefit.text, benefit.text_zh, benefit.reward_id, benefit.points,
        move.reached_at, lost.at, now()
-  FROM unnest(%(members)s::bigint[], %(tiers)s::bigint[], %(moments)s::timestamptz[])
-       AS move(member_id, tier_id, reached_at)
+  FROM unnest(%(members)s::bigint[], %(tiers)s::bigint[], %(moments)s::timestamptz[], %(passed)s::boolean[])
+       AS move(member_id, tier_id, reached_at, is_passed)
   JOIN loyalty_tierbenefit benefit ON benefit.tier_id = move.tier_id AND benefit.created_at <= move.reached_at
-   AND (benefit.reward_id IS NOT NULL OR benefit.points > 0)
+   AND (benefit.reward_id IS NOT NULL OR benefit.points > 0) AND (benefit.when_passed OR NOT move.is_passed)
   JOIN loyalty_tier tier ON tier.id = move.tier_id
  CROSS JOIN LATERAL (
        SELECT max(fall.changed_at) AS at

@@ -42,9 +42,10 @@ def write(cursor: CursorWrapper, told: Iterable[Told], ladder: Ladder) -> None:
                     gone.append(change_id)
         rows += [(found.member_id, *_ids(move, ladder), move.at, json.dumps(move.evidence)) for move in moves]
         earned += [
-            gifts.Earned(found.member_id, ladder.rungs[move.after].id, move.at)
+            gifts.Earned(found.member_id, rung.id, move.at, is_passed=rung is not ladder.rungs[move.after])
             for move in moves
-            if move.after > move.before and move.evidence["cause"] not in gifts.NOT_EARNED
+            if move.evidence["cause"] not in gifts.NOT_EARNED
+            for rung in ladder.rungs[move.before + 1 : move.after + 1]
         ]
     if gone:
         cursor.execute(_REMOVE, [gone])
@@ -120,10 +121,12 @@ def _ids(move: Move, ladder: Ladder) -> tuple[int, int]:
 
 
 _REMOVE: Final = """
-WITH gone AS (DELETE FROM loyalty_tierchange WHERE id = ANY(%s) RETURNING member_id, to_tier_id, changed_at)
-DELETE FROM loyalty_tiergift gift USING gone
- WHERE gift.member_id = gone.member_id AND gift.tier_id = gone.to_tier_id AND gift.reached_at = gone.changed_at
-   AND gift.given_at IS NULL
+WITH gone AS (
+    DELETE FROM loyalty_tierchange WHERE id = ANY(%s) RETURNING member_id, from_tier_id, to_tier_id, changed_at)
+DELETE FROM loyalty_tiergift gift USING gone, loyalty_tier before, loyalty_tier after, loyalty_tier tier
+ WHERE before.id = gone.from_tier_id AND after.id = gone.to_tier_id
+   AND gift.member_id = gone.member_id AND gift.reached_at = gone.changed_at AND gift.given_at IS NULL
+   AND tier.id = gift.tier_id AND tier.rank > before.rank AND tier.rank <= after.rank
 """
 
 _INSERT: Final = """

@@ -103,6 +103,16 @@ def read_ladder(text: str) -> Ladder:
     return Ladder(rungs, TierScheme(**rule | {"in_force_since": datetime.fromisoformat(since) if since else None}))
 
 
+def ladder_text(steps: Ladder) -> str:
+    """A ladder as text, of which :func:`read_ladder` makes the same one: for a job that is to look at it."""
+    rungs = [
+        [rung.id, rung.key, str(rung.multiplier), {measure: str(value) for measure, value in rung.thresholds.items()}]
+        for rung in steps.rungs
+    ]
+    scheme = {field.attname: getattr(steps.scheme, field.attname) for field in TierScheme._meta.concrete_fields}
+    return json.dumps([rungs, scheme], default=str)
+
+
 # One value, of which a larger statement can be made.
 LADDER: Final = """(SELECT jsonb_build_array(
     (SELECT jsonb_agg(jsonb_build_array(tier.id, key, multiplier::text,

@@ -1,22 +1,35 @@
-"""Who would move under another scheme, and what that would cost, counted before anything is saved."""
+"""Who would move under another scheme, and what that would cost, counted by a job before anything is saved."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from loyalty.tier_models import Tier, TierBenefit
+from loyalty.policies import settings_now
+from loyalty.tier_models import ForeseenMove
 from loyalty.tiers import counting, history
-from loyalty.tiers.ladder import Ladder
-from loyalty.tiers.recalculation import CHUNK, count, movable
+from loyalty.tiers.benefits import costs_by_tier
+from loyalty.tiers.ladder import Ladder, ladder_text, read_ladder
+from loyalty.tiers.recalculation import CHUNK, count, last_member, movable
 from loyalty.tiers.walk import State, Walk
 from loyalty.tiers.windows import INSTANT
+from staff import figures, jobs
+from staff.models import Job, User
 
+JOB: Final = "preview-tiers"
 YEAR: Final = timedelta(days=365)
+# The members of a preview are kept so long, or until the same person asks for the next one.
+KEPT: Final = timedelta(days=7)
 
 # Members by the places of the ladder between which they would move.
 Moved = dict[tuple[int, int], list[int]]
@@ -24,92 +37,128 @@ Moved = dict[tuple[int, int], list[int]]
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """How many members would go from one tier to another, and what that changes in a year.
+    """How many members would go from one tier to another (keys), and what that changes in a year.
 
     ``benefits`` is money (programme currency); ``points`` are those that the new multiplier would add to, or
     take from, what these members earned in the last 365 days.
     """
 
-    from_tier: Tier
-    to_tier: Tier
+    from_tier: str
+    to_tier: str
+    is_upgrade: bool
     members: int
     benefits: Decimal
     points: int
 
-    @property
-    def is_upgrade(self) -> bool:
-        """Whether it is for the better."""
-        return self.to_tier.rank > self.from_tier.rank
+    def told(self) -> dict[str, Any]:
+        """For the job's result."""
+        return {**vars(self), "benefits": f"{self.benefits:.2f}"}
 
 
-def preview_moves(proposed: Ladder, *, now: datetime) -> list[Move]:
-    """What saving a scheme and its thresholds would do to today's standings at once, downgrades first."""
-    numbers: Counter[tuple[int, int]] = Counter()
-    earned: Counter[tuple[int, int]] = Counter()
-    for moved in _moved(proposed, now):
-        for between, members in moved.items():
-            numbers[between] += len(members)
-            earned[between] += _earned(members, now)
-    tiers = Tier.objects.in_bulk([rung.id for rung in proposed.rungs])
-    worth = benefits_by_tier()
-    moves = []
-    for (before, after), number in numbers.items():
-        old, new = proposed.rungs[before], proposed.rungs[after]
-        gains = worth.get(new.id, Decimal(0)) - worth.get(old.id, Decimal(0))
-        moves.append(
-            Move(
-                from_tier=tiers[old.id],
-                to_tier=tiers[new.id],
-                members=number,
-                benefits=gains * number,
-                points=int(earned[before, after] * (new.multiplier / old.multiplier - 1)),
+class Preview:
+    """What saving a scheme and its thresholds would do to today's standings at once, counted part by part."""
+
+    def __init__(self, proposed: Ladder, now: datetime) -> None:
+        self.proposed, self.now = proposed, now
+        self._members: Counter[tuple[int, int]] = Counter()
+        self._earned: Counter[tuple[int, int]] = Counter()
+
+    def look(self, cursor: CursorWrapper, first: int, last: int) -> Moved:
+        """Count the members with ids from ``first`` to ``last``, once; in a transaction."""
+        found = _moved(cursor, self.proposed, self.now, first, last)
+        for between, members in found.items():
+            self._members[between] += len(members)
+            self._earned[between] += _earned(cursor, members, self.now)
+        return found
+
+    def moves(self) -> list[Move]:
+        """What was counted, downgrades first."""
+        worth, rungs = costs_by_tier(), self.proposed.rungs
+        found = []
+        for (before, after), number in sorted(self._members.items()):
+            old, new = rungs[before], rungs[after]
+            gains = worth.get(new.id, Decimal(0)) - worth.get(old.id, Decimal(0))
+            earned = self._earned[before, after]
+            found.append(
+                Move(
+                    from_tier=old.key,
+                    to_tier=new.key,
+                    is_upgrade=after > before,
+                    members=number,
+                    benefits=gains * number,
+                    points=int(earned * (new.multiplier / old.multiplier - 1)),
+                )
             )
-        )
-    return sorted(moves, key=lambda move: (move.is_upgrade, move.from_tier.rank, move.to_tier.rank))
+        return sorted(found, key=lambda move: move.is_upgrade)
 
 
-def preview_members(
-    proposed: Ladder, from_tier: Tier, to_tier: Tier, *, now: datetime, after: int, limit: int
-) -> list[int]:
-    """The first members with an id above ``after`` who would move from one tier to another, at most ``limit``.
+def start(proposed: Ladder, *, form: str, user: User) -> Job:
+    """Queue a preview; what the same person asked for before is not counted to its end.
 
-    Counts members only until it has found so many: a page costs what is on it, not the whole preview again.
+    ``form`` is what was typed, as a query string, so that the form can be shown again as it was. The result is
+    described at :func:`run`.
     """
-    between = (proposed.place_of(from_tier.pk), proposed.place_of(to_tier.pk))
-    found: list[int] = []
-    for moved in _moved(proposed, now, after=after):
-        found += moved.get(between, [])
-        if len(found) >= limit:
-            break
-    return found[:limit]
+    for earlier in Job.objects.filter(kind=JOB, created_by=user, finished_at=None):
+        jobs.cancel(earlier)
+    payload = {"ladder": ladder_text(proposed), "form": form}
+    return jobs.start(JOB, title=_("Who would move to another tier"), payload=payload, user=user)
 
 
-def benefits_by_tier() -> dict[int, Decimal]:
-    """What the benefits of each tier cost per member and year (programme currency), by tier id."""
-    worth: dict[int, Decimal] = {}
-    for tier_id, value in TierBenefit.objects.order_by().values_list("tier_id", "yearly_value"):
-        worth[tier_id] = worth.get(tier_id, Decimal(0)) + (value or Decimal(0))
-    return worth
+@jobs.handler(JOB)
+def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
+    """Count everybody in chunks, and keep who they are.
+
+    The result: ``summary``, ``links``; under ``detail`` the ``moves`` (as :meth:`Move.told`), and in all the ``cost``
+    in a year, of ``benefits`` and ``points``. Writes nothing but :class:`ForeseenMove`.
+    """
+    preview = Preview(read_ladder(job.payload["ladder"]), timezone.now())
+    _forget(job)
+    last = last_member()
+    progress.update(0, total=last, step=_("looking at what counts"))
+    for first in range(0, last + 1, CHUNK):
+        with transaction.atomic(), connection.cursor() as cursor, progress.interruptible():
+            _keep(cursor, job, preview.proposed, preview.look(cursor, first, first + CHUNK - 1))
+        progress.update(min(first + CHUNK, last))
+    return _result(job, preview.moves())
 
 
-def _moved(proposed: Ladder, now: datetime, *, after: int = 0) -> Iterator[Moved]:
-    """What a recalculation of everybody would do at once, by ranges of members with ids above ``after``."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT min(id), max(id) FROM members_member WHERE id > %s", [after])
-        least, last = cursor.fetchone()
-    for first in range(least, last + 1, CHUNK) if last else ():
-        yield _moved_within(proposed, now, first, first + CHUNK - 1)
+def _result(job: Job, moves: Sequence[Move]) -> dict[str, Any]:
+    benefits = sum((move.benefits for move in moves), Decimal(0))
+    points = sum(move.points for move in moves)
+    members = sum(move.members for move in moves)
+    said = ngettext("%(members)s member would move.", "%(members)s members would move.", members)
+    return {
+        "summary": said % {"members": figures.number(members)} if members else _("Nobody would move."),
+        "links": [{"label": _("Open the result"), "url": reverse("loyalty:tiers-preview-result", args=[job.pk])}],
+        "detail": {
+            "moves": [move.told() for move in moves],
+            "benefits": f"{benefits:.2f}",
+            "points": points,
+            "cost": f"{benefits + points * settings_now().point_value:.2f}",
+        },
+    }
 
 
-@transaction.atomic
-def _moved_within(proposed: Ladder, now: datetime, first: int, last: int) -> Moved:
-    with connection.cursor() as cursor:
-        params = counting.params(proposed, now, first, last)
-        count(cursor, proposed, params)
-        members = movable(cursor, proposed, params)
-        cursor.execute(_STANDINGS, [members])
-        rows = cursor.fetchall()
-        grants = history.grants(cursor, members, proposed)
+def _forget(job: Job) -> None:
+    """Drop the lists of previews that are past, and what an attempt of this one left that died."""
+    past = Q(created_by=job.created_by_id) | Q(created_at__lt=timezone.now() - KEPT)
+    dropped = Job.objects.filter(past, kind=JOB, pk__lte=job.pk).values("pk")
+    ForeseenMove.objects.filter(job__in=dropped).delete()
+
+
+def _keep(cursor: CursorWrapper, job: Job, proposed: Ladder, moved: Moved) -> None:
+    for (before, after), members in moved.items():
+        cursor.execute(_KEEP, [job.pk, proposed.rungs[before].id, proposed.rungs[after].id, members])
+
+
+def _moved(cursor: CursorWrapper, proposed: Ladder, now: datetime, first: int, last: int) -> Moved:
+    """What a recalculation of these members would do at once."""
+    params = counting.params(proposed, now, first, last)
+    count(cursor, proposed, params)
+    members = movable(cursor, proposed, params)
+    cursor.execute(_STANDINGS, [members])
+    rows = cursor.fetchall()
+    grants = history.grants(cursor, members, proposed)
     found: Moved = {}
     for member_id, joined_at, tier_id, earned_id, valid_until, grace_until, net, held in rows:
         state = State(proposed.place_of(earned_id or tier_id), valid_until, grace_until)
@@ -123,11 +172,16 @@ def _moved_within(proposed: Ladder, now: datetime, first: int, last: int) -> Mov
     return found
 
 
-def _earned(members: Sequence[int], now: datetime) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(_EARNED, [list(members), now - YEAR, now])
-        points: int = cursor.fetchone()[0]
+def _earned(cursor: CursorWrapper, members: Sequence[int], now: datetime) -> int:
+    cursor.execute(_EARNED, [list(members), now - YEAR, now])
+    points: int = cursor.fetchone()[0]
     return points
+
+
+_KEEP: Final = """
+INSERT INTO loyalty_foreseenmove (job_id, from_tier_id, to_tier_id, member_id)
+SELECT %s, %s, %s, unnest(%s::bigint[])
+"""
 
 
 _STANDINGS: Final = """

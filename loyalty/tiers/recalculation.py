@@ -25,7 +25,7 @@ CHUNK: Final = 50_000
 def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
     """Look at every member in chunks; each chunk is kept, so that a killed run goes on without harm."""
     looked = moves = 0
-    last = _last_member()
+    last = last_member()
     progress.update(0, total=last, step=_("looking at what counts"))
     for start in range(0, last + 1, CHUNK):
         some = recalculate(
@@ -86,7 +86,8 @@ def _movable_sql(steps: Ladder, who: str) -> str:
     )
 
 
-def _last_member() -> int:
+def last_member() -> int:
+    """The highest id of a member; 0 where there is none."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(max(id), 0) FROM members_member")
         last: int = cursor.fetchone()[0]

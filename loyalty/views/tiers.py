@@ -1,4 +1,4 @@
-"""The tier page: the scheme, who would move under another, benefits, and downgrades ahead."""
+"""The tier page: the scheme, benefits, and downgrades ahead."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,10 +17,10 @@ from loyalty.models import Tier, TierBenefit, TierStanding
 from loyalty.policies import settings_now
 from loyalty.tier_forms import BenefitForm, SchemeForm
 from loyalty.tiers import ahead, benefits, editing
-from loyalty.tiers.preview import Move, benefits_by_tier
 from loyalty.tiers.progress import progress_of
+from loyalty.views import tier_previews
 from members.models import Member
-from staff.paging import SIZE, key_in, page_of
+from staff.paging import SIZE
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -28,43 +28,13 @@ from staff.requests import DeskRequest
 @requires(Permission.PROGRAMME_VIEW)
 @require_safe
 def tier_list(request: DeskRequest) -> HttpResponse:
-    """All tiers with their members, benefits and downgrades ahead, and the form to change the scheme."""
-    return render(request, "loyalty/tiers.html", _page(request))
+    """All tiers with their members, benefits and downgrades ahead, and the form to change the scheme.
 
-
-@requires(Permission.PROGRAMME_EDIT)
-@require_POST
-def preview(request: DeskRequest) -> HttpResponse:
-    """Who would move under what is in the form, and at what cost; nothing is saved."""
-    form = SchemeForm(request.POST, tiers=_tiers())
-    context: dict[str, Any] = {"form": form}
-    if form.is_valid():
-        fields = request.POST.copy()
-        fields.pop("csrfmiddlewaretoken", None)
-        moves = tiers.preview_moves(form.proposed, now=timezone.now())
-        context |= {"moves": [_told(move) for move in moves], "query": fields.urlencode(), **_cost(moves)}
-    return render(request, "loyalty/_tier_moves.html", context)
-
-
-@requires(Permission.PROGRAMME_EDIT)
-@require_safe
-def preview_members(request: DeskRequest) -> HttpResponse:
-    """The members behind one number of a preview."""
-    form = SchemeForm(request.GET, tiers=_tiers())
-    if not form.is_valid():
-        raise Http404
-    from_tier, to_tier = (get_object_or_404(Tier, key=request.GET.get(name, "")) for name in ("from", "to"))
-    after = key_in(request.GET.get("after", ""))
-    found = tiers.preview_members(form.proposed, from_tier, to_tier, now=timezone.now(), after=after, limit=SIZE + 1)
-    page = page_of(found, request.GET, place=int, size=SIZE)
-    context = {
-        "from": words.tier_name(from_tier),
-        "to": words.tier_name(to_tier),
-        "members": Member.objects.filter(pk__in=page.rows).order_by("pk"),
-        "page": page,
-        "may_see_members": request.user.may(Permission.MEMBERS_VIEW),
-    }
-    return render(request, "loyalty/tier_members.html", context)
+    ``?preview=`` fills the form with what a preview was asked for.
+    """
+    job = tier_previews.found(request.GET.get("preview", ""))
+    form = SchemeForm(tier_previews.typed(job), tiers=_tiers()) if job else None
+    return render(request, "loyalty/tiers.html", _page(request, form=form) | tier_previews.told(job))
 
 
 @requires(Permission.PROGRAMME_EDIT)
@@ -138,25 +108,6 @@ def _name(tier: Tier | None) -> str:
     return words.tier_name(tier) if tier else ""
 
 
-def _told(move: Move) -> dict[str, Any]:
-    return {
-        "move": move,
-        "from": words.tier_name(move.from_tier),
-        "to": words.tier_name(move.to_tier),
-        "members": move.members,
-        "is_upgrade": move.is_upgrade,
-        "benefits": move.benefits,
-        "points": move.points,
-    }
-
-
-def _cost(moves: list[Move]) -> dict[str, Any]:
-    """What all moves together come to in a year."""
-    benefits = sum((move.benefits for move in moves), Decimal(0))
-    points = sum(move.points for move in moves)
-    return {"benefits": benefits, "points": points, "cost": benefits + points * settings_now().point_value}
-
-
 def _keeps(progress: tiers.Progress | None) -> str:
     return tier_words.missing(progress.to_keep, progress.scheme) if progress else ""
 
@@ -202,7 +153,7 @@ def _page(
 def _standings(all_tiers: list[Tier], ladder: tiers.Ladder, everybody: int) -> dict[str, Any]:
     standing = dict(TierStanding.objects.order_by().values_list("tier").annotate(Count("pk")))
     stand_nowhere = everybody - sum(standing.values())
-    worth = benefits_by_tier()
+    worth, point_value = benefits.costs_by_tier(), settings_now().point_value
     rows = []
     for place, (tier, rung) in enumerate(zip(all_tiers, ladder.rungs, strict=True)):
         members = standing.get(tier.pk, 0) + (0 if place else stand_nowhere)
@@ -214,7 +165,8 @@ def _standings(all_tiers: list[Tier], ladder: tiers.Ladder, everybody: int) -> d
                 "members": members,
                 "share": members / everybody if everybody else 0,
                 "benefits": [
-                    (benefit, words.benefit_text(benefit), words.given(benefit)) for benefit in tier.benefits.all()
+                    (benefit, words.benefit_text(benefit), words.given(benefit), benefits.cost(benefit, point_value))
+                    for benefit in tier.benefits.all()
                 ],
                 "yearly": worth.get(tier.pk, Decimal(0)),
             }

@@ -124,6 +124,47 @@ def test_days_of_grace_after_a_refund_give_nothing_twice_either(clock: Any) -> N
 
 
 @pytest.mark.django_db
+def test_who_jumps_over_a_tier_gets_its_gift_too_once_and_keeps_it(clock: Any) -> None:
+    make_gift(tier="gold")
+    passed = make_gift(tier="silver", stock=-1, points=50)
+    member = make_member()
+    buy(member, "jumps to gold")
+    assert tier_of(member) == "gold"
+    assert gifts.hand_out_due() == 2
+    assert set(TierGift.objects.values_list("tier__key", "reached_at")) == {("silver", NOW), ("gold", NOW)}
+    clock.shift(DAY)
+    record_refund(key="r", purchase_key="jumps to gold", refunded_at=timezone.now())
+    buy(member, "silver alone", amount=2_500)
+    assert tier_of(member) == "silver"
+    assert (gifts.hand_out_due(), passed.gifts.count()) == (0, 1)
+    prove()
+
+
+@pytest.mark.django_db
+def test_a_gift_only_for_who_reaches_the_tier_is_not_given_to_who_jumps_over_it(clock: Any) -> None:
+    TierBenefit.objects.filter(pk=make_gift(tier="silver").pk).update(when_passed=False)
+    jumps, stops = make_member(), make_member()
+    buy(jumps, "jumps to gold")
+    buy(stops, "stops at silver", amount=2_500)
+    assert list(TierGift.objects.values_list("member", flat=True)) == [stops.pk]
+
+
+@pytest.mark.django_db
+def test_a_gift_of_a_tier_that_was_passed_goes_with_the_move_while_nobody_has_it(clock: Any) -> None:
+    for tier in ("silver", "gold"):
+        make_gift(tier=tier)
+    member = make_member()
+    clock.shift(10 * DAY)
+    buy(member, "jumps to gold")
+    assert TierGift.objects.count() == 2
+    late = timezone.now() - DAY
+    buy(member, "came late", amount=2_500, at=late)
+    jump = timezone.now()
+    assert set(TierGift.objects.values_list("tier__key", "reached_at")) == {("silver", late), ("gold", jump)}
+    prove()
+
+
+@pytest.mark.django_db
 def test_who_falls_because_time_passed_and_earns_the_tier_again_gets_the_gift_again(clock: Any) -> None:
     make_gift()
     member = make_member()

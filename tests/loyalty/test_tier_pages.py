@@ -12,12 +12,13 @@ from django.utils import timezone, translation
 from config import needs
 from loyalty import programme, tiers
 from loyalty.intake import record_purchase
-from loyalty.models import Tier, TierBenefit, TierGrant, TierScheme
+from loyalty.models import ForeseenMove, Tier, TierBenefit, TierGrant, TierScheme
 from loyalty.tier_models import scheme
-from loyalty.tiers import editing
+from loyalty.tiers import editing, preview
 from members.conditions import counts
 from members.models import Member
-from staff.models import AuditEntry
+from staff import jobs
+from staff.models import AuditEntry, Job
 from staff.permissions import Role
 from tests.factories import make_member, make_user
 
@@ -59,30 +60,91 @@ def filled_in(**changes: object) -> dict[str, object]:
     return form
 
 
+def previewed(desk: Client, **changes: object) -> Job:
+    """The job of a preview of the form with these changes, done."""
+    desk.post(reverse("loyalty:tiers-preview"), filled_in(**changes))
+    return jobs.run_inline(Job.objects.filter(kind=preview.JOB).latest("pk"))
+
+
 def test_a_preview_names_members_and_cost_and_opens_the_list_of_them() -> None:
     desk = signed_in()
     loses, stays = bought(8_500), bought(9_500)
     TierBenefit.objects.create(tier=Tier.objects.get(key="gold"), kind="service", text="Line", yearly_value=100)
-    page = desk.post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=9_000)).content.decode()
-    assert "1 member goes from Gold to Silver." in page
-    assert "benefits -¥100.00" in page or "benefits −¥100.00" in page or "-¥100" in page
-    query = {**filled_in(spend_gold=9_000), "from": "gold", "to": "silver"}
-    listed = desk.get(reverse("loyalty:tiers-preview-members"), query).content.decode()
+    job = previewed(desk, spend_gold=9_000)
+    page = desk.get(reverse("loyalty:tiers-preview-result", args=[job.pk])).content.decode()
+    assert "1 member would lose Gold and be Silver." in page
+    assert "benefits −¥100.00" in page
+    query = {"from": "gold", "to": "silver"}
+    listed = desk.get(reverse("loyalty:tiers-preview-members", args=[job.pk]), query).content.decode()
     assert loses.number in listed
     assert stays.number not in listed
+    file = b"".join(desk.get(reverse("loyalty:tiers-preview-csv", args=[job.pk]))).decode()  # type: ignore[arg-type]
+    assert file.splitlines()[1:] == [f'"{loses.number}","gold","silver"']
     assert tiers.ladder().rungs[2].thresholds["spend"] == 8_000
+
+
+def test_who_rises_is_told_apart_from_who_loses_a_tier() -> None:
+    desk = signed_in()
+    bought(7_500)
+    job = previewed(desk, spend_gold=7_000)
+    assert "1 member would rise from Silver to Gold." in desk.get(job.result["links"][0]["url"]).content.decode()
+
+
+def test_a_preview_keeps_what_was_typed_and_its_address_brings_it_back() -> None:
+    desk = signed_in()
+    bought(8_500)
+    answer = desk.post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=9_001), headers={"HX-Request": "true"})
+    job = jobs.run_inline(Job.objects.get())
+    page = desk.get(answer["HX-Replace-Url"])
+    assert page.context["form"][f"spend_{Tier.objects.get(key='gold').pk}"].value() == "9001"
+    assert "1 member would lose Gold and be Silver." in page.content.decode()
+    back = desk.get(reverse("loyalty:tiers-preview-result", args=[job.pk])).content.decode()
+    assert answer["HX-Replace-Url"] in back
+    assert desk.get(reverse("loyalty:tiers")).context["form"].is_bound is False
+
+
+def test_a_preview_under_way_shows_its_progress_and_the_next_one_ends_it() -> None:
+    desk = signed_in()
+    form = desk.post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=9_000)).content.decode()
+    first = Job.objects.get()
+    url = reverse("loyalty:tiers-preview-result", args=[first.pk])
+    assert f'hx-get="{url}"' in form
+    assert "waiting for a worker" in desk.get(url).content.decode()
+    assert desk.get(reverse("loyalty:tiers-preview-csv", args=[first.pk])).status_code == 404
+    desk.post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=9_500))
+    first.refresh_from_db()
+    assert first.state == Job.State.CANCELLED
+
+
+def test_an_unclear_form_starts_no_preview() -> None:
+    page = signed_in().post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=1)).content.decode()
+    assert "Put right what is marked" in page
+    assert not Job.objects.exists()
+
+
+def test_the_lists_of_a_preview_make_room_for_those_of_the_next() -> None:
+    desk, other = signed_in(), signed_in()
+    bought(8_500)
+    first, others = previewed(desk, spend_gold=9_000), previewed(other, spend_gold=9_000)
+    second = previewed(desk, spend_gold=9_000)
+    assert sorted(ForeseenMove.objects.values_list("job", flat=True)) == [others.pk, second.pk]
+    page = desk.get(reverse("loyalty:tiers-preview-result", args=[first.pk])).content.decode()
+    assert "The list of members is gone" in page
+    with time_machine.travel(timezone.now() + timedelta(days=8), tick=False):
+        third = previewed(signed_in(), spend_gold=9_000)
+    assert set(ForeseenMove.objects.values_list("job", flat=True)) == {third.pk}
 
 
 def test_the_members_of_a_preview_come_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = signed_in()
-    monkeypatch.setattr("loyalty.views.tiers.SIZE", 2)
+    monkeypatch.setattr("loyalty.views.tier_previews.SIZE", 2)
     monkeypatch.setattr("loyalty.tiers.preview.CHUNK", 2)
     losers = [bought(8_500).number for _ in range(3)]
-    query = {**filled_in(spend_gold=9_000), "from": "gold", "to": "silver"}
-    first = desk.get(reverse("loyalty:tiers-preview-members"), query)
+    url = reverse("loyalty:tiers-preview-members", args=[previewed(desk, spend_gold=9_000).pk])
+    query = {"from": "gold", "to": "silver"}
+    first = desk.get(url, query)
     assert [number for number in losers if number in first.content.decode()] == losers[:2]
-    later = reverse("loyalty:tiers-preview-members") + first.context["page"].next_query
-    second = desk.get(later).content.decode()
+    second = desk.get(url + first.context["page"].next_query).content.decode()
     assert [number for number in losers if number in second] == losers[2:]
     assert "Back to the first" in second
 

@@ -1,6 +1,7 @@
 """Schemes in the database: history, previews, grants and refunds, whichever way the facts came in."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,14 +17,24 @@ from hypothesis.extra.django import TestCase
 
 from loyalty import ledger, programme, tiers, verify
 from loyalty.intake import record_purchase
-from loyalty.models import Tier, TierBenefit, TierChange, TierGrant, TierScheme, TierStanding, TierThreshold
+from loyalty.models import (
+    ProgrammeSettings,
+    Reward,
+    Tier,
+    TierBenefit,
+    TierChange,
+    TierGrant,
+    TierScheme,
+    TierStanding,
+    TierThreshold,
+)
 from loyalty.tiers import ahead, counting, editing, grants, windows
 from loyalty.tiers.counting import Looked
-from loyalty.tiers.preview import preview_members, preview_moves
 from loyalty.tiers.recalculation import recalculate
 from members.models import Member
 from staff.models import AuditEntry
 from tests.factories import make_interaction, make_member, make_purchase, make_user
+from tests.loyalty.previews import foresee
 
 START = datetime(2024, 1, 10, 4, 0, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
@@ -134,14 +145,10 @@ class TestAnyScheme(TestCase):
         stands = tiers.ladder()
         rule = TierScheme(pk=1, **{name: getattr(stands.scheme, name) for name in editing.SCHEME_FIELDS} | other)
         proposed = tiers.Ladder(stands.rungs, rule)
-        moves = preview_moves(proposed, now=NOW)
-        foreseen = {
-            (m.from_tier.key, m.to_tier.key): preview_members(
-                proposed, m.from_tier, m.to_tier, now=NOW, after=0, limit=m.members + 1
-            )
-            for m in moves
+        moves, foreseen = foresee(proposed, NOW)
+        assert {between: len(members) for between, members in foreseen.items()} == {
+            (move["from_tier"], move["to_tier"]): move["members"] for move in moves
         }
-        assert [len(members) for members in foreseen.values()] == [m.members for m in moves]
         with time_machine.travel(NOW, tick=False):
             editing.save(proposed, {}, user=make_user("marketing_manager"))
         before = set(TierChange.objects.values_list("pk", flat=True))
@@ -311,8 +318,22 @@ def test_the_cost_of_a_preview_is_benefits_and_points(frozen: None) -> None:
         multiplier=rungs[1].multiplier,
         thresholds=rungs[1].thresholds | {"spend": Decimal(1_000)},
     )
-    (move,) = preview_moves(tiers.Ladder(rungs, stands.scheme), now=NOW)
-    assert (move.members, move.benefits, move.points) == (1, 60, 150)
+    (move,) = foresee(tiers.Ladder(rungs, stands.scheme), NOW)[0]
+    assert (move["members"], move["benefits"], move["points"]) == (1, "60.00", 150)
+
+
+def test_a_gift_costs_in_a_preview_what_its_reward_and_its_points_do(frozen: None) -> None:
+    begin()
+    cup = Reward.objects.create(name="Cup", points=900, cost=Decimal("12.50"))
+    gift = {"tier": Tier.objects.get(key="silver"), "kind": "gift", "text": "Cup", "yearly_value": 999}
+    TierBenefit.objects.create(**gift, reward=cup, points=300)
+    TierBenefit.objects.create(**gift | {"yearly_value": 7})
+    ProgrammeSettings.objects.update(point_value=Decimal("0.01"))
+    make_purchase(make_member(), amount=1_500, purchased_at=NOW)
+    rungs = [replace(rung, multiplier=Decimal(1)) for rung in tiers.ladder().rungs]
+    rungs[1] = replace(rungs[1], thresholds={"spend": Decimal(1_000)})
+    (move,) = foresee(tiers.Ladder(rungs, tiers.ladder().scheme), NOW)[0]
+    assert Decimal(move["benefits"]) == Decimal("12.50") + 300 * Decimal("0.01") + 7
 
 
 def test_what_happened_before_a_scheme_is_not_judged_by_it_even_when_something_comes_late() -> None:

@@ -15,6 +15,7 @@ from loyalty.models import TierChange, TierStanding, TierThreshold
 from loyalty.tiers.recalculation import recalculate
 from members.models import Member
 from tests.factories import make_member
+from tests.loyalty.previews import foresee
 
 pytestmark = pytest.mark.django_db
 
@@ -103,12 +104,12 @@ def test_the_preview_counts_both_directions_and_changes_nothing() -> None:
     for amount in (1_500, 1_500, 2_100, 9_000):
         buy(make_member(), amount, START)
     now = START + timedelta(days=1)
-    moves = tiers.preview_moves(with_spend(silver=1_000, gold=10_000), now=now)
-    assert [(m.from_tier.key, m.to_tier.key, m.members, m.is_upgrade) for m in moves] == [
+    moves, _members = foresee(with_spend(silver=1_000, gold=10_000), now)
+    assert [(m["from_tier"], m["to_tier"], m["members"], m["is_upgrade"]) for m in moves] == [
         ("gold", "silver", 1, False),
         ("bronze", "silver", 2, True),
     ]
-    assert tiers.preview_moves(tiers.ladder(), now=now) == []
+    assert foresee(tiers.ladder(), now) == ([], {})
     assert TierThreshold.objects.get(tier__key="silver").value == 2_000
 
 

@@ -20,6 +20,7 @@ from campaigns.models import Campaign
 from loyalty import adjustments, intake, ledger, programme, rewards, rules
 from loyalty.models import EarningRule, Reward, RuleVersion, Tier, TierBenefit
 from loyalty.rules import backtest
+from loyalty.tiers import preview
 from members import households
 from members.importing import runs
 from members.importing.options import Options
@@ -190,6 +191,11 @@ def an_approved_version() -> Mapping[str, Any]:
     version = RuleVersion.objects.get(pk=a_submitted_version()["pk"])
     rules.approve(version, user=None)
     return {"pk": version.pk}
+
+
+def a_tier_preview() -> Mapping[str, Any]:
+    programme.ensure_defaults()
+    return {"pk": Job.objects.create(kind=preview.JOB, title="Preview", payload={"ladder": "", "form": ""}).pk}
 
 
 def a_backtest() -> Mapping[str, Any]:
@@ -378,7 +384,9 @@ TABLE: dict[str, Row] = {
     "loyalty:tiers": opens(P.PROGRAMME_VIEW),
     "loyalty:programme-start": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-preview": posts(P.PROGRAMME_EDIT),
-    "loyalty:tiers-preview-members": opens(P.PROGRAMME_EDIT, status=404),
+    "loyalty:tiers-preview-result": opens(P.PROGRAMME_EDIT, a_tier_preview),
+    "loyalty:tiers-preview-members": opens(P.PROGRAMME_EDIT, a_tier_preview, query="from=gold&to=silver"),
+    "loyalty:tiers-preview-csv": opens(P.PROGRAMME_EDIT, a_tier_preview, status=404),
     "loyalty:tiers-save": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-downgrades": opens(P.PROGRAMME_VIEW),
     "loyalty:tier-benefit-add": posts(P.PROGRAMME_EDIT),
