@@ -1,4 +1,6 @@
-"""One file that was brought in."""
+"""One file that was brought in, and what it changed."""
+
+from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -50,3 +52,18 @@ class ImportRun(models.Model):
         from members.importing import kinds
 
         return str(kinds.get(self.kind).label)
+
+
+class ImportChange(models.Model):
+    """What an import changed on a member who was there before: the fields as they were and as they became."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="changes")
+    member = models.ForeignKey("members.Member", on_delete=models.CASCADE, related_name="+")
+    before: Any = models.JSONField()
+    after: Any = models.JSONField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "member"], name="members_import_change_once")]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.run_id}"
