@@ -35,7 +35,7 @@ COMPOSED_SQL = {
     "loyalty/verify.py": "each check is a constant query, wrapped to limit its rows",
     "loyalty/tiers/": "the measure of a tier is one of a fixed list of expressions",
     "members/conditions/": "the compiler of conditions: fragments are constants of registered facts",
-    "members/facts.py": "aggregates of registered facts",
+    "members/facts/": "aggregates of registered facts",
     "members/lookup.py": "the ways to look somebody up, each a constant fragment",
 }
 
