@@ -22,6 +22,11 @@ def plain(amount: Decimal) -> str:
     return f"{amount:.0f}" if amount == amount.to_integral_value() else f"{amount:.2f}"
 
 
+def quantity(left: Decimal) -> str:
+    """How many of a line: 3, or 0.25."""
+    return f"{left:.3f}".rstrip("0").rstrip(".")
+
+
 class RewardForm(forms.ModelForm):  # type: ignore[type-arg]
     """A reward of the catalogue. Stock is added to or taken from, never overwritten: it is sold meanwhile."""
 
@@ -104,6 +109,7 @@ class RefundForm(forms.Form):
                 max_digits=12,
                 decimal_places=3,
                 disabled=not line.quantity_left,
+                error_messages={"max_value": _("Only %(left)s are left.") % {"left": quantity(line.quantity_left)}},
             )
             self.fields[f"quantity_{line.line_no}"].widget.attrs |= {
                 "aria-label": _("How many of %(line)s") % {"line": names.get(line.line_no, str(line.line_no))},
@@ -113,7 +119,7 @@ class RefundForm(forms.Form):
     def rows(self) -> list[tuple[str, str, Line, forms.BoundField]]:
         """The lines with their names, how many of each are left, and their fields."""
         return [
-            (self.names.get(line.line_no, ""), f"{line.quantity_left:.3f}".rstrip("0").rstrip("."), line, field)
+            (self.names.get(line.line_no, ""), quantity(line.quantity_left), line, field)
             for line in self.standing.lines
             for field in [self[f"quantity_{line.line_no}"]]
         ]

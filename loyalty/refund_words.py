@@ -1,11 +1,15 @@
-"""Why a refund cannot be made, in the reader's language."""
+"""How much a refund is, and why one cannot be made, in the reader's language."""
 
+from decimal import Decimal
 from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from loyalty.intake.returning import RefundRefused
+from members.models import Refund
+from staff import figures
 
 # By the reasons of :class:`RefundRefused`. The value is what is left.
 REASONS: Final[dict[str, str | Promise]] = {
@@ -44,9 +48,24 @@ def refused(problem: str) -> str:
     return str(_REFUSED.get(problem) or REASONS.get(problem, problem))
 
 
+def amount(refund: Refund) -> str:
+    """How much: what was given back, or what is asked for where that has not happened."""
+    if refund.amount is not None:
+        return figures.money(refund.amount, refund.currency)
+    asked = refund.request
+    if asked.get("amount"):
+        wanted = Decimal(asked["amount"])
+        return figures.money(wanted, asked["currency"]) if asked.get("currency") else figures.number(wanted, 2)
+    if lines := len(asked.get("lines", [])):
+        return ngettext("%(lines)d line", "%(lines)d lines", lines) % {"lines": lines}
+    return str(_("all that is left"))
+
+
 def why(refusal: RefundRefused) -> str:
     """The whole sentence: "Line 2: Quantity is more than the 1 that are left"."""
-    value = "" if refusal.left is None else f"{refusal.left.normalize():f}"
+    value = ""
+    if refusal.left is not None:
+        value = figures.number(refusal.left, 2) if refusal.field == "amount" else f"{refusal.left.normalize():f}"
     sentence = f"{FIELDS[refusal.field]} {str(REASONS[refusal.reason]) % {'value': value}}"
     if refusal.line_no is None:
         return sentence

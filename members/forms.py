@@ -68,11 +68,15 @@ class ListForm(SegmentForm):
         label=gettext_lazy("Or a file of them"),
         required=False,
         widget=forms.FileInput(attrs={"accept": ".csv,.txt"}),
-        help_text=gettext_lazy("CSV or text, at most 100,000 numbers."),
     )
     leave_out = forms.BooleanField(label=gettext_lazy("Leave out numbers that nobody has"), required=False)
 
     field_order = ("name", "numbers", "file", "leave_out")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        most = {"most": figures.number(segments.MOST_NUMBERS)}
+        self.fields["file"].help_text = _("CSV or text, at most %(most)s numbers.") % most
 
     def clean(self) -> dict[str, Any]:
         """Look the numbers up; those that nobody has are named by their row."""

@@ -21,13 +21,12 @@ from members import conditions
 from members.conditions import uses
 from members.conditions.uses import Use
 from members.models import Segment, SegmentBuild
+from members.models.segments import DAILY_HOUR
 from staff import audit, figures, jobs
 from staff.models import Job, User
 
 FACT: Final = "member.segment"
 JOB: Final = "build-segments"
-# The hour of the programme's clock at which daily segments are built: after expiry, tiers and models of the night.
-DAILY_HOUR: Final = 3
 # Numbers of our own for advisory locks: writing definitions (so that no two make a circle), building one segment.
 DEFINING, BUILDING = 5_107_011, 5_107_012
 

@@ -20,6 +20,8 @@ Number = float | Decimal
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
 SYMBOLS = {"CNY": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "HKD": "HK$", "TWD": "NT$", "KRW": "₩"}
+# So many colours the arms of a split bar have before they begin anew.
+SERIES = 6
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 100.0, 28.0, 3.0
 
 
@@ -128,6 +130,11 @@ class PlacedArm:
     is_wide: bool
 
 
+def series(place: int) -> str:
+    """The colour of the arm at this place, from 0: the name that ``series-…`` classes end in."""
+    return str(place % SERIES + 1)
+
+
 def arms_placed(arms: Sequence[tuple[str, Number]]) -> list[PlacedArm]:
     """Lay shares out side by side. The last arm is grey when it is a holdout or control."""
     total = sum(float(share) for _label, share in arms) or 1.0
@@ -143,7 +150,7 @@ def arms_placed(arms: Sequence[tuple[str, Number]]) -> list[PlacedArm]:
                 x=f"{start:.3f}",
                 width=f"{width:.3f}",
                 middle=f"{start + width / 2:.3f}",
-                series="holdout" if is_holdout else str(index % 6 + 1),
+                series="holdout" if is_holdout else series(index),
                 is_wide=width >= 14,
             )
         )

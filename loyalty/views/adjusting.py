@@ -132,10 +132,12 @@ def _adjust_dialog(
 ) -> HttpResponse:
     who = limits.counted_as(request.user)
     found = adjustments.preview(wish, who=who) if wish else None
+    if found and (obstacle := _obstacle(found)):
+        form.add_error("points", obstacle)
     context = {
         "member": member,
         "form": form,
-        "error": error or (_obstacle(found) if found else ""),
+        "error": error,
         "preview": found if found and found.is_possible else None,
         "lines": adjustments.told(found) if found else [],
         "points": abs(wish.points) if wish else 0,
@@ -177,20 +179,10 @@ def _obstacle(found: adjustments.Preview) -> str:
 
 def _why(refusal: Exception) -> str:
     """A refusal in words."""
-    if isinstance(refusal, limits.DayLimitReached):
-        return _("You may still give and take %(left)s of %(limit)s points today.") % {
-            "left": figures.number(refusal.left),
-            "limit": figures.number(refusal.limit),
-        }
-    if isinstance(refusal, ledger.InsufficientPoints):
-        return _("%(needed)s points are needed; %(available)s can be spent.") % {
-            "needed": figures.number(refusal.needed),
-            "available": figures.number(refusal.available),
-        }
-    reasons: dict[type[Exception], str] = {
+    reasons = {
         adjustments.NotEligible: _("This member has left the programme."),
         adjustments.NoSuchReason: _("This reason is not in use any more. Choose another."),
         ledger.AlreadyReversed: _("This entry was taken back already. An entry is taken back once."),
         ledger.NotReversible: _("This entry cannot be taken back by hand."),
     }
-    return reasons.get(type(refusal), _("This form was sent already with other figures. Look at the timeline."))
+    return dialogs.why(refusal, reasons)

@@ -17,6 +17,12 @@ LARGEST = Decimal("99999999.99")
 LOCAL = "%Y-%m-%dT%H:%M"
 
 
+def _describe(form: forms.Form) -> None:
+    """Each field is described by its place for problems, into which the page writes while one types."""
+    for name, field in form.fields.items():
+        field.widget.attrs["aria-describedby"] = f"{form[name].auto_id}_error"
+
+
 class RowForm(forms.Form):
     """One row of a table: its fields are named by the head of their column."""
 
@@ -74,25 +80,18 @@ class MadeUpForm(forms.Form):
         """``first_rows`` is what stands in the first rows before anything was sent."""
         sent = data if self.mark in data else None
         super().__init__(sent, initial={"at": timezone.now()})
+        _describe(self)
         filled = [*first_rows, *[{}] * ROWS][:ROWS] if self.row_form else []
         self.rows = [
             self.row_form(sent, prefix=f"{self.row_prefix}{number}", initial=row)  # type: ignore[misc]
             for number, row in enumerate(filled, 1)
         ]
+        for form in self.rows:
+            _describe(form)
 
     def is_valid(self) -> bool:
         """With all of its rows."""
         return all([super().is_valid(), *(row.is_valid() for row in self.rows)])
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong, each with the name of its field."""
-        return [
-            f"{form.fields[name].label}: {problem}"
-            for form in (self, *self.rows)
-            for name, found in form.errors.items()
-            for problem in found
-        ]
 
     def event(self, member: Member | None) -> Event | None:
         """The event; None where nothing was typed that is worth anything. Only after ``is_valid``."""

@@ -50,6 +50,7 @@ def summary(request: DeskRequest, number: str) -> HttpResponse:
         "has": has,
         "pending": has.pending + has.held,
         "expiring": expiring.of_member(member.pk, now),
+        "expiring_days": expiring.WARN_DAYS,
     }
     if Tier.objects.exists():
         progress = tiers.progress(member.pk, now)
@@ -156,14 +157,7 @@ def redeem(request: DeskRequest, number: str) -> HttpResponse:
         rewards.confirm(redemption, user=request.user)
     except Reward.DoesNotExist:
         return _refused(request, member, _("This reward is not there any more."))
-    except ledger.InsufficientPoints as refusal:
-        text = _("%(needed)s points are needed; %(available)s can be spent.")
-        return _refused(
-            request,
-            member,
-            text % {"needed": figures.number(refusal.needed), "available": figures.number(refusal.available)},
-        )
-    except (rewards.RedemptionError, ledger.KeyReused) as refusal:
+    except (rewards.RedemptionError, ledger.InsufficientPoints, ledger.KeyReused) as refusal:
         return _refused(request, member, _why(refusal))
     done = _("%(reward)s redeemed for %(points)s points.") % {
         "reward": words.reward_name(redemption.reward),
@@ -184,14 +178,15 @@ def _refused(request: DeskRequest, member: Member, error: str) -> HttpResponse:
 
 
 def _why(refusal: Exception) -> str:
-    reasons: dict[type[Exception], str] = {
+    reasons = {
         rewards.OutOfStock: _("Nothing is left of this reward."),
         rewards.NotOffered: _("This reward is not offered any more."),
         rewards.PriceChanged: _("The price of this reward has just changed. Look at it again."),
         rewards.NotEligible: _("This member is blocked or has left."),
         rewards.LotRefused: _("Points that were chosen cannot be spent any more. Choose again."),
+        ledger.KeyReused: _("This was redeemed already. Look at the timeline."),
     }
-    return reasons.get(type(refusal), _("This was redeemed already. Look at the timeline."))
+    return dialogs.why(refusal, reasons)
 
 
 def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]:
@@ -212,6 +207,7 @@ def _dialog(request: DeskRequest, member: Member, *, key: str) -> dict[str, Any]
         "member": member,
         "usable": usable,
         "choices": choices,
+        "chosen": request.POST.get("reward", ""),
         "key": key,
         "is_pooled": len(payers) > 1,
         "lots": [(lot, words.title(lot.entry), str(lot.pk) in request.POST.getlist("lot")) for lot in own],

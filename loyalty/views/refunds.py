@@ -46,7 +46,10 @@ def refund_list(request: DeskRequest) -> HttpResponse:
     if text:
         found = found.filter(Q(purchase_key=text) | Q(key=text) | Q(external_id=text) | Q(member__number__iexact=text))
     page = newest_first(found, request.GET)
-    rows = [(item, TONES[Refund.State(item.state)], refund_words.refused(item.problem)) for item in page.rows]
+    rows = [
+        (item, TONES[Refund.State(item.state)], refund_words.refused(item.problem), refund_words.amount(item))
+        for item in page.rows
+    ]
     return render(
         request,
         "loyalty/refunds.html",
@@ -107,7 +110,7 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
             **asked,
         )
     except RefundRefused as refusal:
-        form.add_error(None, refund_words.why(refusal))
+        form.add_error("amount" if refusal.field == "amount" and asked["amount"] else None, refund_words.why(refusal))
         return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
     except RefundDiffers:
         form.add_error(None, _("This was refunded already. Look at the timeline."))
@@ -144,9 +147,7 @@ def undo(request: DeskRequest, pk: int) -> HttpResponse:
     except refund_undo.UndoRefused as refusal:
         return _undo_dialog(request, item, form, error=refund_undo.why(refusal))
     except limits.DayLimitReached as refusal:
-        text = _("You may still give and take %(left)s of %(limit)s points today.")
-        told = {"left": figures.number(refusal.left), "limit": figures.number(refusal.limit)}
-        return _undo_dialog(request, item, form, error=text % told)
+        return _undo_dialog(request, item, form, error=dialogs.why(refusal, {}))
     if isinstance(done, Approval):
         answer = dialogs.done(_("Asked for: a second person decides."), "look")
     else:

@@ -140,7 +140,7 @@ def simulate(request: DeskRequest) -> HttpResponse:
         with choices_kept():
             context["result"] = _result(event, member, columns, version, deed, may_find=may_find)
     elif form.is_bound and not form.is_valid():
-        context["problem"] = " ".join(form.problems)
+        context["is_wrong"] = True
     template = "loyalty/rules/_simulation.html" if context["is_partial"] else "loyalty/rules/simulate.html"
     return render(request, template, context)
 

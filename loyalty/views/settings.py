@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -111,23 +111,28 @@ def settings(request: DeskRequest) -> HttpResponse:
 def reason(request: DeskRequest, pk: int) -> HttpResponse:
     """Change a reason, or put it out of use: what was given for it keeps it."""
     found = get_object_or_404(AdjustReason, pk=pk)
-    form = ReasonForm(request.POST, instance=found, prefix=f"reason-{pk}")
+    form = _reason_form(found, request.POST)
     if not form.is_valid():
-        messages.error(request, _("A reason needs a name."))
-    else:
-        policies.change_reason(found, form.cleaned_data, user=request.user)
-        messages.success(request, _("Saved."))
+        return _page(request, SettingsForm(instance=policies.settings_now()), refused=form, status=422)
+    policies.change_reason(found, form.cleaned_data, user=request.user)
+    messages.success(request, _("Saved."))
     return redirect("loyalty:settings")
 
 
-def _page(request: DeskRequest, form: SettingsForm, *, status: int = 200) -> HttpResponse:
+def _reason_form(reason: AdjustReason, posted: QueryDict | None = None) -> ReasonForm:
+    return ReasonForm(posted, instance=reason, prefix=f"reason-{reason.pk}")
+
+
+def _page(
+    request: DeskRequest, form: SettingsForm, *, refused: ReasonForm | None = None, status: int = 200
+) -> HttpResponse:
+    """The page; ``refused`` is the form of a reason that was wrong, and stands open with what was typed."""
+    typed = {refused.instance.pk: refused} if refused else {}
     context = {
         "form": form,
         "waiting": [(row, approvals.title(row)) for row in approvals.waiting_about(policies.ABOUT)],
         "is_alone": not approvals.others_may_decide(policies.KIND, request.user),
-        "reasons": [
-            (found, ReasonForm(instance=found, prefix=f"reason-{found.pk}")) for found in AdjustReason.objects.all()
-        ],
+        "reasons": [(found, typed.get(found.pk) or _reason_form(found)) for found in AdjustReason.objects.all()],
         "changes": _history(),
     }
     return render(request, "loyalty/settings.html", context, status=status)

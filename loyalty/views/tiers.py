@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
@@ -146,6 +147,7 @@ def _page(
         "form": form or SchemeForm(tiers=all_tiers),
         "benefit_form": benefit_form or BenefitForm(initial={"tier": all_tiers[-1]}),
         "benefit_refused": bool(benefit_form),
+        "currency": settings.PROGRAMME_CURRENCY,
     }
     return context
 

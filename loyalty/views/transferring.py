@@ -66,7 +66,8 @@ def transfer(request: DeskRequest, number: str) -> HttpResponse:
         from_member=member.pk, to_member=receiver.pk, points=told["points"], comment=told["comment"]
     )
     if receiver == member:
-        return _dialog(request, member, form, error=_("Points are moved to another member."))
+        form.add_error("member", _("Points are moved to another member."))
+        return _dialog(request, member, form)
     if step != "do":
         return _dialog(request, member, form, wish=wish)
     try:
@@ -91,12 +92,13 @@ def _dialog(
 ) -> HttpResponse:
     found = transfers.preview(wish, who=limits.counted_as(request.user)) if wish else None
     if found and not found.is_possible:
-        error = _("Only %(points)s points can be moved: that is what can be spent.") % {
-            "points": figures.number(found.giver_before)
-        }
+        most = {"points": figures.number(found.giver_before)}
+        form.add_error("points", _("Only %(points)s points can be moved: that is what can be spent.") % most)
+    receiver = form.receiver() if form.is_bound else None
     context = {
         "member": member,
-        "receiver": form.receiver() if form.is_bound else None,
+        "receiver": receiver,
+        "searched": receiver.number if receiver else request.POST.get("q", ""),
         "form": form,
         "error": error,
         "preview": found if found and found.is_possible else None,
@@ -107,13 +109,8 @@ def _dialog(
 
 
 def _why(refusal: Exception) -> str:
-    if isinstance(refusal, ledger.InsufficientPoints):
-        return _("%(needed)s points are needed; %(available)s can be spent.") % {
-            "needed": figures.number(refusal.needed),
-            "available": figures.number(refusal.available),
-        }
     reasons: dict[type[Exception], str] = {
         transfers.NotEligible: _("The giver has left, or the receiver is blocked or has left."),
         transfers.SameMember: _("Points are moved to another member."),
     }
-    return reasons.get(type(refusal), _("This form was sent already with other figures. Look at the timeline."))
+    return dialogs.why(refusal, reasons)

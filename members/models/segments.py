@@ -1,13 +1,17 @@
 """Segments: named sets of members, who is in them since when, and each build of them."""
 
-from typing import Any
+from typing import Any, Final
 
 import pghistory
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+
+# The hour of the programme's clock at which daily segments are built: after expiry, tiers and models of the night.
+DAILY_HOUR: Final = 3
 
 
 # Only what people decide is configuration: how large it is and when it was built changes every hour.
@@ -32,7 +36,7 @@ class Segment(models.Model):
 
     class Rhythm(models.TextChoices):
         HOURLY = "hourly", _("every hour")
-        DAILY = "daily", _("every day at 03:00")
+        DAILY = "daily", format_lazy(_("every day at {time}"), time=f"{DAILY_HOUR:02d}:00")
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)

@@ -99,6 +99,12 @@ def arms_placed(arms: Sequence[tuple[str, Number]]) -> list[figures.PlacedArm]:
 
 
 @register.filter
+def series(place: str | int) -> str:
+    """The colour of an arm by its place in the split bar."""
+    return figures.series(int(place))
+
+
+@register.filter
 def figure_json(figure: Any) -> SafeString:
     """A plotly figure, dict or JSON text, safe inside a script block of data."""
     if hasattr(figure, "to_json"):

@@ -29,7 +29,7 @@ def test_a_reward_is_redeemed_and_the_balance_moves_before_ones_eyes(desk: DeskO
     page.get_by_role("button", name="Redeem…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Coffee set")).to_be_checked()
-    expect(dialog).to_contain_text("6,420 stay")
+    expect(dialog).to_contain_text("6,420 left after it")
     expect(dialog.get_by_label("Barista class")).to_be_disabled()
     dialog.get_by_role("button", name="Redeem").click()
     expect(page.locator("#toasts")).to_contain_text("Coffee set redeemed for 2,000 points.")

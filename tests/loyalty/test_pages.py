@@ -146,6 +146,7 @@ def test_a_refused_redemption_says_why_in_the_dialog() -> None:
 
 def test_nobody_pays_another_price_than_the_dialog_showed() -> None:
     member, desk = member_with(500), signed_in("customer_service")
+    Reward.objects.create(name="Biscuit", points=100)
     reward = Reward.objects.create(name="Coffee", points=200)
     url = reverse("loyalty:member-redeem", args=[member.number])
     page = text_of(desk, "loyalty:member-redeem", member.number)
@@ -155,6 +156,7 @@ def test_nobody_pays_another_price_than_the_dialog_showed() -> None:
     answer = desk.post(url, form).content.decode()
     assert "price of this reward has just changed" in answer
     assert f'name="price-{reward.pk}" value="400"' in answer
+    assert f'value="{reward.pk}" checked' in answer
     assert not Redemption.objects.exists()
 
 

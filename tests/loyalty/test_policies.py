@@ -117,6 +117,21 @@ def test_looking_at_the_settings_writes_nothing() -> None:
     assert not [query for query in asked.captured_queries if query["sql"].startswith(("INSERT", "UPDATE"))]
 
 
+def test_a_reason_that_cannot_be_saved_keeps_what_was_typed_in_its_dialog() -> None:
+    reason = AdjustReason.objects.get(key="goodwill")
+    data = {f"reason-{reason.pk}-name": "", f"reason-{reason.pk}-name_zh": "善意"}
+    client = client_of(make_user("marketing_manager"))
+    answer = client.post(reverse("loyalty:adjust-reason", args=[reason.pk]), data)
+    assert answer.status_code == 422
+    assert answer.text.count("data-dialog-open") == 1
+    dialog = answer.text.split("data-dialog-open")[1].split("</dialog>")[0]
+    assert "This field is required." in dialog
+    assert 'value="善意"' in dialog
+    reason.refresh_from_db()
+    assert reason.name == "Goodwill"
+    assert "data-dialog-open" not in client.get(reverse("loyalty:settings")).text
+
+
 def test_a_reason_is_renamed_and_put_out_of_use() -> None:
     reason = AdjustReason.objects.get(key="goodwill")
     data = {f"reason-{reason.pk}-name": "Kindness", f"reason-{reason.pk}-name_zh": ""}

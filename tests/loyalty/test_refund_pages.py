@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import time_machine
@@ -11,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from loyalty import ledger, programme
-from loyalty.intake import LineInput, record_purchase, record_refund
+from loyalty import ledger, programme, refund_words
+from loyalty.intake import LineInput, RefundLineInput, record_purchase, record_refund
 from loyalty.models import Account
 from members import timeline
 from members.models import Member, Purchase, Refund
@@ -89,9 +90,9 @@ def test_a_refund_says_in_numbers_what_it_will_do_and_then_does_it_once(desk: Cl
     ("posted", "words"),
     [
         ({"way": "amount"}, "How much?"),
-        ({"way": "amount", "amount": "100.01"}, "Amount is more than the 100 that are left"),
+        ({"way": "amount", "amount": "100.01"}, "Amount is more than the 100.00 that are left"),
         ({"way": "lines"}, "Say how many of at least one line."),
-        ({"way": "lines", "quantity_1": "4"}, "less than or equal to 3"),
+        ({"way": "lines", "quantity_1": "4"}, "Only 3 are left."),
     ],
 )
 def test_what_cannot_be_refunded_is_said_in_the_dialog(
@@ -141,6 +142,20 @@ def test_who_may_not_adjust_points_sees_no_button(client: Client, purchase: Purc
     assert "Refund…" not in page
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "all that is left"),
+        ({"amount": Decimal("86.5")}, "86.50"),
+        ({"amount": Decimal(5), "currency": "USD"}, "$5.00"),
+        ({"lines": [RefundLineInput(line_no=2, quantity=Decimal(1))]}, "1 line"),
+    ],
+)
+def test_a_refund_that_waits_says_what_it_asks_for(asked: dict[str, Any], words: str) -> None:
+    waiting = record_refund(key="early", purchase_key="nowhere", refunded_at=NOW, **asked).refund
+    assert refund_words.amount(waiting) == words
+
+
 def test_the_list_of_refunds_shows_what_waits_and_why_one_was_refused(
     desk: Client, member: Member, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -156,6 +171,7 @@ def test_the_list_of_refunds_shows_what_waits_and_why_one_was_refused(
     assert "before=" in page
     waiting = desk.get(url, {"state": "waiting"}).content.decode()
     assert ("nowhere" in waiting, "¥1.00" in waiting) == (True, False)
+    assert '<td class="num">5.00' in waiting
     refused = desk.get(url, {"q": "greedy"}).content.decode()
     assert "asks for more than was left" in refused
     assert member.number in refused

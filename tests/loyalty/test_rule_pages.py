@@ -53,6 +53,13 @@ def a_draft(author: User, name: str = "Weekend", key: str = "member-day") -> Rul
     return rules.draft(EarningRule.objects.create(name=name), definition=starters.find(key).definition, user=author)
 
 
+def problem_at(page: str, field: str) -> str:
+    """What stands in the place of a field's problem."""
+    found = re.search(rf'id="{field}_error"[^>]*>(.*?)</div>', page, re.DOTALL)
+    assert found
+    return " ".join(re.sub("<[^>]+>", "", found[1]).split())
+
+
 def do(client: Client, step: str, version: RuleVersion, **data: str) -> str:
     """Post a step and return the page that follows."""
     response = client.post(reverse(f"loyalty:rule-{step}", args=[version.pk]), data, follow=True)
@@ -330,7 +337,13 @@ def test_a_made_up_basket_is_reckoned_line_by_line(author: User, desk: Client) -
     }
     shown = page(desk, "loyalty:rules-simulate", version=str(draft.pk), **basket)
     assert "57 points with “Weekend”, 7 more than the 50 of today." in shown
-    assert "Amount: Enter a number." in page(desk, "loyalty:rules-simulate", amount="a lot")
+    wrong = {"amount": "a lot", "line1-amount": "-3"}
+    for headers in ({}, {"hx-request": "true", "hx-target": "simulation"}):
+        answer = desk.get(reverse("loyalty:rules-simulate"), wrong, headers=headers).text
+        assert "Put right what is marked" in answer
+        assert problem_at(answer, "id_amount") == "Enter a number."
+        assert problem_at(answer, "id_line1-amount") == "Amount: Ensure this value is greater than or equal to 0."
+        assert problem_at(answer, "id_line2-amount") == ""
     for nonsense in (
         {"version": "x"},
         {"real": "9" * 30},

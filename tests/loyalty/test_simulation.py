@@ -165,7 +165,7 @@ def test_a_survey_answer_is_tried_made_up_and_real(desk: Client, member: Member)
     asked = {"version": str(draft.pk), "member": "M-1", "survey": "nps", "score": "5"}
     assert by_rule(desk, **asked) == {"Every answer": [(20, None), (20, None)], "The draft": [None, (20, None)]}
     assert "Asked: the score is at most 6. It is 9." in simulated(desk, **asked | {"score": "9"})
-    assert "Score: " in simulated(desk, **asked | {"score": "11"})
+    assert 'id="id_score_error"><span>' in simulated(desk, **asked | {"score": "11"})
     recorded = record_answer(key="k", member_id=member.pk, survey="nps", score=5, answered_at=NOW)
     # What it used of this month's limit itself does not count against it.
     real = {"version": str(draft.pk), "member": "M-1", "real": str(recorded.answer.pk)}

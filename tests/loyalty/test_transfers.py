@@ -252,6 +252,9 @@ def test_the_dialog_finds_the_receiver_and_shows_what_it_does() -> None:
         assert "points-changed" in client.post(address, form | {"step": "do"})["HX-Trigger"]
     assert usable(giver, receiver) == [40, 60]
     assert "Only 40 points can be moved" in client.post(address, form | {"key": "b", "step": "look"}).content.decode()
+    unchosen = client.post(address, form | {"key": "c", "step": "look", "member": "", "q": "wang"}).text
+    assert 'value="wang"' in unchosen
+    assert "load" in unchosen.split('value="wang"')[1].split(">")[0]
     for wrong in ({"member": "M-9"}, {"member": "M-1"}, {"points": "0"}):
         assert "HX-Trigger" not in client.post(address, form | {"key": "c", "step": "do"} | wrong)
     assert usable(giver, receiver) == [40, 60]
