@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -144,21 +144,23 @@ def _recorded_before(drawn: Purchase, lines: Sequence[PurchaseLine], redemptions
 
 
 class _Known(NamedTuple):
-    """What is in force when a purchase is made, and whether something else waits for it."""
+    """What is in force when a purchase is made, whether something else waits for it, and where its member stood."""
 
     ladder: tiers.Ladder
     terms: Sequence[rules.Terms]
     has_refunds: bool
     has_sliding_lots: bool
+    stood: tiers.Stood
 
 
 def _known(cursor: CursorWrapper, purchase: Purchase) -> _Known:
     """Read it, of a purchase that is written: a refund that comes meanwhile waits for this transaction."""
     at = purchase.purchased_at
-    cursor.execute(_KNOWN, {"first": at, "last": at, "key": purchase.key, "member": purchase.member_id})
-    ladder, versions, *waiting = cursor.fetchone()
+    asked: dict[str, Any] = {"first": at, "last": at, "since": at, "key": purchase.key, "member": purchase.member_id}
+    cursor.execute(_KNOWN, asked)
+    ladder, versions, has_refunds, has_sliding_lots, *stood = cursor.fetchone()
     terms = [terms for terms in rules.Period(at, at, told=versions).terms if terms.definition.event == PURCHASE]
-    return _Known(tiers.read_ladder(ladder), terms, *waiting)
+    return _Known(tiers.read_ladder(ladder), terms, has_refunds, has_sliding_lots, tiers.Stood(*stood))
 
 
 def _earn(
@@ -166,7 +168,8 @@ def _earn(
 ) -> list[Entry]:
     """Award what the purchase earns, and bring its member's tier up to date."""
     member_id, now, terms = purchase.member_id, timezone.now(), known.terms
-    look = tiers.Look(cursor, [member_id], ladder=known.ladder, now=now, since={member_id: purchase.purchased_at})
+    since = {member_id: purchase.purchased_at}
+    look = tiers.Look(cursor, [member_id], ladder=known.ladder, now=now, since=since, stood=[known.stood])
     gathered = gathering.of_purchase(cursor, purchase, lines, rules.needs(terms), look.before)
     earned = earn_for_one(cursor, gathered, terms=terms, look=look, purchase=purchase, account=account)
     if any(entry.lot.expires_at and entry.lot.expires_at <= now for entry in earned):
@@ -332,9 +335,11 @@ _KNOWN: Final = (
     sql.SQL(
         """
 SELECT {}, {}, EXISTS (SELECT FROM members_refund WHERE purchase_key = %(key)s AND state = 'waiting'),
-       EXISTS (SELECT FROM loyalty_lot WHERE member_id = %(member)s AND remaining > 0 AND idle_months IS NOT NULL)
+       EXISTS (SELECT FROM loyalty_lot WHERE member_id = %(member)s AND remaining > 0 AND idle_months IS NOT NULL),
+       stood.*
+  FROM ({}) AS stood
 """
     )
-    .format(sql.SQL(tiers.LADDER), sql.SQL(rules.IN_FORCE))
+    .format(sql.SQL(tiers.LADDER), sql.SQL(rules.IN_FORCE), sql.SQL(tiers.STOOD))
     .as_string()
 )

@@ -10,10 +10,11 @@ from loyalty.tiers.ladder import LADDER, Ladder, NoTiers, Rung, ladder, read_lad
 from loyalty.tiers.preview import Move, Preview
 from loyalty.tiers.progress import Progress, progress
 from loyalty.tiers.recalculation import recalculate
-from loyalty.tiers.standing import Look, evaluate, forget, look_again, rewind
+from loyalty.tiers.standing import STOOD, Look, Stood, evaluate, forget, look_again, rewind
 
 __all__ = [
     "LADDER",
+    "STOOD",
     "Ladder",
     "Look",
     "Move",
@@ -21,6 +22,7 @@ __all__ = [
     "Preview",
     "Progress",
     "Rung",
+    "Stood",
     "evaluate",
     "forget",
     "ladder",

@@ -77,6 +77,9 @@ SOURCES: Final[dict[str, Sequence[str]]] = {
     Measure.REFERRALS: (_REFERRALS,),
 }
 
+ONE: Final = """
+    SELECT %(first)s::bigint AS member_id, %(floor)s::timestamptz AS floor_at, %(joined)s::timestamptz AS joined_at
+"""
 SOME: Final = """
     SELECT * FROM unnest(%(members)s::bigint[], %(floors)s::timestamptz[], %(joined)s::timestamptz[])
                   AS looked(member_id, floor_at, joined_at)
@@ -106,7 +109,8 @@ class Sums(NamedTuple):
 def facts(cursor: CursorWrapper, looked: Sequence[Looked], ladder: Ladder, now: datetime) -> Iterator[tuple[int, Fact]]:
     """Every fact that counts at the start of its member or later, up to now; in no order."""
     cursor.execute(
-        f"WITH looked AS ({SOME}) SELECT member_id, at, leaves_at, measure, net, held, month, cause, purchase, receipt"  # noqa: S608
+        f"WITH looked AS ({_one_or_some(looked)})"  # noqa: S608
+        " SELECT member_id, at, leaves_at, measure, net, held, month, cause, purchase, receipt"
         f" FROM {_union(ladder)} WHERE leaves_at IS NULL OR leaves_at > at",
         _some(looked, ladder, now),
     )
@@ -117,7 +121,7 @@ def facts(cursor: CursorWrapper, looked: Sequence[Looked], ladder: Ladder, now: 
 
 def sums(cursor: CursorWrapper, looked: Sequence[Looked], ladder: Ladder, now: datetime) -> dict[int, Sums]:
     """The same added up, for members who have any."""
-    cursor.execute(f"WITH looked AS ({SOME}) {sums_sql(ladder)}", _some(looked, ladder, now))
+    cursor.execute(f"WITH looked AS ({_one_or_some(looked)}) {sums_sql(ladder)}", _some(looked, ladder, now))
     return {member_id: Sums(net, held, reach) for member_id, net, held, reach in cursor.fetchall()}
 
 
@@ -173,8 +177,16 @@ def params(ladder: Ladder, now: datetime, first: int, last: int) -> dict[str, An
     }
 
 
+def _one_or_some(looked: Sequence[Looked]) -> str:
+    """A text of its own for one member, whose plan is kept where every purchase asks for it."""
+    return ONE if len(looked) == 1 else SOME
+
+
 def _some(looked: Sequence[Looked], ladder: Ladder, now: datetime) -> dict[str, Any]:
     members = [one.member_id for one in looked]
+    if len(looked) == 1:
+        floor = windows.floor(ladder.scheme, looked[0].start)
+        return params(ladder, now, members[0], members[0]) | {"floor": floor, "joined": looked[0].joined_at}
     return params(ladder, now, min(members), max(members)) | {
         "members": members,
         "floors": [windows.floor(ladder.scheme, one.start) for one in looked],

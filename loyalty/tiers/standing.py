@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -21,9 +20,8 @@ from loyalty.tiers.windows import INSTANT
 HORIZON: Final = timedelta(days=731)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What is known of a member before the look. ``evaluated_at`` is empty for a new one."""
+class Stood(NamedTuple):
+    """What is known of a member before the look, as :data:`STOOD` gives it. ``evaluated_at`` is empty for a new one."""
 
     member_id: int
     joined_at: datetime
@@ -40,7 +38,10 @@ class Row:
 
 
 class Look:
-    """A look at some members at one moment: ask for tiers with :meth:`before`, then :meth:`settle` what came of it."""
+    """A look at some members at one moment: ask for tiers with :meth:`before`, then :meth:`settle` what came of it.
+
+    ``stood`` is what :data:`STOOD` gave of them, where it was asked for together with something else.
+    """
 
     def __init__(
         self,
@@ -52,9 +53,10 @@ class Look:
         since: Mapping[int, datetime] | None = None,
         afresh: bool = False,
         everybody: bool = False,
+        stood: Sequence[Stood] = (),
     ) -> None:
         self._cursor, self._ladder, self._now, self._afresh = cursor, ladder, now, afresh
-        self._rows = {row.member_id: row for row in _rows(cursor, members, since or {})}
+        self._rows = {row.member_id: row for row in stood or _stood(cursor, members, since or {})}
         self._starts = {
             row.member_id: self._start(row, (since or {}).get(row.member_id)) for row in self._rows.values()
         }
@@ -100,7 +102,7 @@ class Look:
         """The walks by member, not yet come to this moment: of those who can move, or of everybody."""
         return self._walks
 
-    def _start(self, row: Row, since: datetime | None) -> datetime | None:
+    def _start(self, row: Stood, since: datetime | None) -> datetime | None:
         if row.evaluated_at is None:
             return None
         if self._afresh:
@@ -130,7 +132,7 @@ class Look:
             if row.member_id not in found or not self._ladder.place(found[row.member_id].reach)
         }
 
-    def _looked(self, rows: Sequence[Row]) -> list[Looked]:
+    def _looked(self, rows: Sequence[Stood]) -> list[Looked]:
         return [Looked(row.member_id, self._starts[row.member_id], row.joined_at) for row in rows]
 
     def _make_walks(self) -> dict[int, Walk]:
@@ -154,7 +156,7 @@ class Look:
             for row in rows
         }
 
-    def _states(self, rows: Sequence[Row]) -> dict[int, State]:
+    def _states(self, rows: Sequence[Stood]) -> dict[int, State]:
         """What was earned at the start: as it stands, or for a start further back as the history tells."""
         states = {}
         for row in rows:
@@ -173,7 +175,7 @@ class Look:
                 states[row.member_id] = State(place, valid_until)
         return states
 
-    def _since(self, row: Row, walk: Walk) -> datetime:
+    def _since(self, row: Stood, walk: Walk) -> datetime:
         if walk.moves:
             return walk.moves[-1].at
         if row.has_history:
@@ -181,7 +183,7 @@ class Look:
         return row.since or row.joined_at
 
     def _line(
-        self, row: Row, stands: tuple[int, State, datetime], net: Sequence[int], to_come: Ahead = NOTHING_AHEAD
+        self, row: Stood, stands: tuple[int, State, datetime], net: Sequence[int], to_come: Ahead = NOTHING_AHEAD
     ) -> tuple[Any, ...]:
         rungs, (place, state, since) = self._ladder.rungs, stands
         return (
@@ -251,46 +253,54 @@ def forget(cursor: CursorWrapper, members: Sequence[int], ladder: Ladder) -> Non
     cursor.execute(_FORGET, {"members": list(members), "lowest": ladder.rungs[0].id})
 
 
-def _rows(cursor: CursorWrapper, members: Sequence[int], since: Mapping[int, datetime]) -> list[Row]:
+def _stood(cursor: CursorWrapper, members: Sequence[int], since: Mapping[int, datetime]) -> list[Stood]:
     wanted = sorted(set(members))
-    cursor.execute(_ROWS, {"members": wanted, "since": [since.get(member) for member in wanted]})
-    columns = [column.name for column in cursor.description or ()]
-    return [Row(**dict(zip(columns, row, strict=True))) for row in cursor.fetchall()]
+    cursor.execute(_STOOD_MANY, {"members": wanted, "since": [since.get(member) for member in wanted]})
+    return [Stood(*row) for row in cursor.fetchall()]
 
 
 def _write(cursor: CursorWrapper, lines: Sequence[tuple[Any, ...]]) -> None:
-    if lines:
-        cursor.execute(_WRITE, [list(column) for column in zip(*lines, strict=True)])
+    if len(lines) == 1:
+        cursor.execute(_WRITE_ONE, lines[0])
+    elif lines:
+        cursor.execute(_WRITE_MANY, [list(column) for column in zip(*lines, strict=True)])
 
 
-_ROWS: Final = """
-SELECT member.id AS member_id, member.joined_at, standing.tier_id, standing.earned_tier_id, standing.since,
-       standing.evaluated_at, standing.valid_until, standing.grace_until, standing.next_at,
-       EXISTS (SELECT FROM loyalty_tiergrant given WHERE given.member_id = member.id) AS has_grants,
+# Where members stood, by the columns of ``Stood``. What is asked for one member, as every purchase does, has texts of
+# its own: PostgreSQL keeps no plan for lists of any length.
+_STOOD: Final = """
+SELECT member.id, member.joined_at, standing.tier_id, standing.earned_tier_id, standing.since, standing.evaluated_at,
+       standing.valid_until, standing.grace_until, standing.next_at,
+       EXISTS (SELECT FROM loyalty_tiergrant given WHERE given.member_id = member.id),
        EXISTS (SELECT FROM loyalty_tierchange change
                 WHERE change.member_id = member.id
-                  AND change.changed_at >= least(standing.evaluated_at + interval '1 microsecond', looked.since)
-              ) AS has_history,
+                  AND change.changed_at >= least(standing.evaluated_at + interval '1 microsecond', looked.since)),
        (SELECT max(change.changed_at) FROM loyalty_tierchange change
          WHERE change.member_id = looked.member_id AND change.changed_at <= standing.evaluated_at
-           AND change.changed_at >= looked.since AND change.evidence->>'cause' = 'scheme') AS scheme_at
-  FROM unnest(%(members)s::bigint[], %(since)s::timestamptz[]) AS looked(member_id, since)
+           AND change.changed_at >= looked.since AND change.evidence->>'cause' = 'scheme')
+  FROM {} AS looked(member_id, since)
   JOIN members_member member ON member.id = looked.member_id
   LEFT JOIN loyalty_tierstanding standing ON standing.member_id = looked.member_id
- ORDER BY member.id
 """
+_STOOD_MANY: Final = _STOOD.format("unnest(%(members)s::bigint[], %(since)s::timestamptz[])") + " ORDER BY member.id"
+# Of the member ``member``, of whom something is new from ``since`` on; a larger statement can be made of it.
+STOOD: Final = _STOOD.format("(VALUES (%(member)s::bigint, %(since)s::timestamptz))")
 
 _WRITE: Final = """
 INSERT INTO loyalty_tierstanding (member_id, tier_id, since, measures, evaluated_at, earned_tier_id, valid_until,
                                   grace_until, next_at, falls_at, falls_to_id)
-SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::jsonb[], %s::timestamptz[], %s::bigint[],
-                     %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
+{}
 ON CONFLICT (member_id) DO UPDATE
    SET tier_id = excluded.tier_id, since = excluded.since, measures = excluded.measures,
        evaluated_at = excluded.evaluated_at, earned_tier_id = excluded.earned_tier_id,
        valid_until = excluded.valid_until, grace_until = excluded.grace_until, next_at = excluded.next_at,
        falls_at = excluded.falls_at, falls_to_id = excluded.falls_to_id
 """
+_WRITE_ONE: Final = _WRITE.format("VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)")
+_WRITE_MANY: Final = _WRITE.format(
+    """SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::jsonb[], %s::timestamptz[], %s::bigint[],
+                     %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])"""
+)
 
 _REWIND: Final = """
 UPDATE loyalty_tierstanding standing SET evaluated_at = gone.since - interval '1 microsecond'
