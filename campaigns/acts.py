@@ -22,6 +22,8 @@ NAMES = (
     gettext_noop("experiment"),
     gettext_noop("external id"),
     gettext_noop("updated at"),
+    gettext_noop("messages"),
+    gettext_noop("campaign events"),
 )
 
 

@@ -80,6 +80,9 @@ NAMES = (
     gettext_noop("created at"),
     gettext_noop("active from"),
     gettext_noop("retired at"),
+    gettext_noop("tier grants"),
+    gettext_noop("tier gifts"),
+    gettext_noop("redemptions"),
 )
 
 

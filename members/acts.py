@@ -43,6 +43,11 @@ NAMES = (
     gettext_noop("household"),
     gettext_noop("Before"),
     gettext_noop("After"),
+    gettext_noop("household moves"),
+    gettext_noop("purchases"),
+    gettext_noop("refunds"),
+    gettext_noop("interactions"),
+    gettext_noop("survey responses"),
 )
 
 

@@ -132,7 +132,7 @@ class _Relation:
 
     table: str
     column: str
-    words: str
+    words: Text
     is_history: bool
     is_bound: bool
 
@@ -150,7 +150,7 @@ def _relations() -> list[_Relation]:
         if model in {Consent, ImportChange, SegmentMember} or not isinstance(field, models.ForeignKey):
             continue
         meta = model._meta
-        words, is_history = str(meta.verbose_name_plural), meta.label in history
+        words, is_history = _(str(meta.verbose_name_plural)), meta.label in history
         found.append(_Relation(meta.db_table, field.column, words, is_history, getattr(field, "db_constraint", True)))
     return found
 

@@ -7,8 +7,13 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+from campaigns import acts as campaigns_acts
+from loyalty import acts as loyalty_acts
+from members import acts
+from members.importing import withdrawal
 from members.models import ImportRun, Member
 from staff import jobs
 from staff.models import AuditEntry, Job
@@ -137,3 +142,9 @@ def test_an_import_that_others_have_built_on_says_what_stays(desk: Client) -> No
     do_job(run)
     assert Member.objects.filter(external_id="a1").exists()
     assert not Member.objects.filter(external_id="b2").exists()
+
+
+def test_what_keeps_members_is_named_in_words_that_can_be_translated() -> None:
+    known = {*acts.NAMES, *loyalty_acts.NAMES, *campaigns_acts.NAMES}
+    with translation.override("en"):
+        assert {str(one.words) for one in withdrawal._relations() if not one.is_history} <= known
