@@ -8,6 +8,7 @@ from django.db import transaction
 
 from members.importing.dates import latest_moment
 from members.models import SurveyResponse
+from members.repeats import same
 
 
 class AnswerDiffers(ValueError):
@@ -45,6 +46,6 @@ def record_answer(
         "properties": dict(properties or {}),
     }
     answer, is_new = SurveyResponse.objects.get_or_create(key=key, defaults=content | {"external_id": external_id})
-    if not is_new and any(getattr(answer, name) != value for name, value in content.items()):
+    if not is_new and not all(same(getattr(answer, name), value) for name, value in content.items()):
         raise AnswerDiffers(key)
     return answer, is_new

@@ -17,6 +17,7 @@ from loyalty.rules import gathering
 from loyalty.rules.events import INTERACTION
 from members.importing.dates import latest_moment
 from members.models import Interaction
+from members.repeats import same
 
 _CONTENT: Final = ("member_id", "kind", "occurred_at", "channel", "properties")
 
@@ -92,7 +93,7 @@ def record_interaction(
 
 def refuse_difference(known: Interaction, said: Interaction) -> None:
     """Raise :class:`InteractionDiffers` where an interaction of this key was recorded with other content."""
-    if any(getattr(known, name) != getattr(said, name) for name in _CONTENT):
+    if not all(same(getattr(known, name), getattr(said, name)) for name in _CONTENT):
         raise InteractionDiffers(known.key)
 
 

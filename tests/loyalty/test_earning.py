@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from loyalty import ledger, programme, rules, verify, words
-from loyalty.intake import InteractionDiffers, earning, record_interaction, record_purchase
+from loyalty.intake import InteractionDiffers, earning, record_answer, record_interaction, record_purchase
 from loyalty.intake.lines import LineInput
 from loyalty.intake.purchase_kind import PurchaseKind
 from loyalty.models import Account, CapUse, EarningRule, Entry, Lot, ProgrammeSettings, RuleVersion
+from members.answers import AnswerDiffers
 from members.importing import runs
 from members.models import ImportRun, Interaction, Member, SurveyResponse
 from tests.factories import make_member
@@ -197,6 +198,27 @@ def test_an_interaction_earns_once_within_its_cap() -> None:
         record_interaction(member_id=member.pk, key="a", kind="review", occurred_at=NOW)
     assert Account.objects.get(member=member).balance == 10
     prove()
+
+
+@pytest.mark.django_db
+@time_machine.travel(NOW, tick=False)
+def test_properties_come_again_as_json_has_them_so_that_true_is_not_1() -> None:
+    member = make_member()
+
+    def tell(*values: Any, key: str = "deed") -> Interaction:
+        told = {"values": list(values), "by": {"value": values[0]}}
+        return record_interaction(
+            member_id=member.pk, key=key, kind="check-in", occurred_at=NOW, properties=told
+        ).interaction
+
+    programme.ensure_defaults()
+    assert tell(1, "a", None) == tell(1.0, "a", None)
+    for other in [(True, "a", None), (1, "a", False), (1, "a"), (1, "b", None)]:
+        with pytest.raises(InteractionDiffers):
+            tell(*other)
+    record_answer(key="a", member_id=member.pk, survey="nps", score=9, answered_at=NOW, properties={"first": True})
+    with pytest.raises(AnswerDiffers):
+        record_answer(key="a", member_id=member.pk, survey="nps", score=9, answered_at=NOW, properties={"first": 1})
 
 
 @pytest.mark.django_db
