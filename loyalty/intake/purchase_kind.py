@@ -121,12 +121,15 @@ class PurchaseKind(ImportKind):
         FROM import_rows AS r JOIN members_purchase AS p ON p.key = r.row_key
     """
 
-    def check(self, cursor: CursorWrapper, run_id: int) -> None:
-        """Refuse a programme without tiers, and amounts in other currencies that nobody can convert."""
+    def begin(self) -> None:
+        """Refuse a programme without tiers."""
         try:
             tiers.ladder()
         except tiers.NoTiers as error:
             raise Refused(gettext("The programme has no tiers yet. Start it under Programme → Tiers first.")) from error
+
+    def check(self, cursor: CursorWrapper, run_id: int) -> None:
+        """Refuse amounts in other currencies that nobody can convert."""
         cursor.execute(
             "INSERT INTO import_errors SELECT row_no, 'currency', 'needs_value', currency FROM import_rows"
             " WHERE upper(currency) <> %s AND programme_amount IS NULL",

@@ -132,9 +132,13 @@ class ImportKind(Protocol):
     leaves: Sequence[str] = ()
     holds_members_sql: str = ""
 
+    def begin(self) -> None:
+        """Raise ``runs.Refused`` where nothing of this kind can be brought in now; the file is not read then."""
+        return None  # noqa: RET501 - says to mypy that this is no abstract method
+
     def check(self, cursor: CursorWrapper, run_id: int) -> None:
         """Add rows to ``import_errors`` for what only this kind can know. Writes nothing else."""
-        return None  # noqa: RET501 - says to mypy that this is no abstract method
+        return None  # noqa: RET501 - as above
 
     def apply(self, cursor: CursorWrapper, run_id: int) -> Counts:
         """Write all of ``import_rows``, set-based, inside the run's one transaction."""

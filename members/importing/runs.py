@@ -179,6 +179,7 @@ class _Bar:
 def _work(run: ImportRun, report: Report, *, dry: bool) -> Findings:
     kind = kinds.get(run.kind)
     started = time.monotonic()
+    kind.begin()
     source = open_source(Path(run.path), Options.from_json(run.options))
     options = with_guesses(kind, source, Options.from_json(run.options))
     plan = staging.plan_columns(kind, source, options)

@@ -7,11 +7,12 @@ from django.test import Client
 from django.urls import reverse
 
 from loyalty.models import Entry, RuleVersion, Tier
+from members.importing import runs
 from members.importing.runs import Refused
 from members.models import Purchase
 from staff.permissions import Role
 from tests.factories import make_member, make_user
-from tests.members.imports import bring_in, written
+from tests.members.imports import bring_in, new_run, silent, written
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +36,13 @@ def test_purchases_are_refused_until_the_programme_is_started_and_then_earn(tmp_
     start()
     bring_in("purchases", path)
     assert Entry.objects.get(member=member).points == 20
+
+
+def test_a_file_is_not_read_for_a_programme_that_is_not_started(tmp_path: Path) -> None:
+    run = new_run("purchases", written(tmp_path, "this is,,no\ntable"))
+    for try_it in (runs.check, runs.perform):
+        with pytest.raises(Refused, match="no tiers yet"):
+            try_it(run, silent)
 
 
 def test_starting_twice_changes_nothing() -> None:
