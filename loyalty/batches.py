@@ -75,9 +75,12 @@ def told(found: ledger.BatchPreview, policy: str) -> list[tuple[str, str]]:
 
 
 def request(batch: Batch, *, policy: str, comment: str, key: str, user: User | None) -> Approval:
-    """Ask a second person to have it done. Raises :class:`EmptyBatch`."""
-    found = preview(batch)
-    if not found.entries:
+    """Ask a second person to have it done. Raises :class:`EmptyBatch`.
+
+    The same key for the same batch and policy returns the first request, whatever became of it.
+    """
+    found, key = preview(batch), f"undo-batch:{key}"
+    if not found.entries and not Approval.objects.filter(key=key).exists():
         raise EmptyBatch
     version = RuleVersion.objects.select_related("rule").get(pk=batch.version)
     return approvals.request(
@@ -92,7 +95,7 @@ def request(batch: Batch, *, policy: str, comment: str, key: str, user: User | N
         },
         user=user,
         about=f"rule_version:{version.pk}",
-        key=f"undo-batch:{key}",
+        key=key,
         url=f"{reverse('loyalty:batches')}?version={version.pk}",
         comment=comment,
     )

@@ -161,3 +161,14 @@ def test_the_page_shows_the_batch_asks_and_tells_what_became_of_it() -> None:
     assert "Nothing to take back" in after
     assert "Doubled by mistake." in after
     assert client.get(reverse("loyalty:batches"), query | {"until": query["since"]}).status_code == 200
+
+
+def test_a_request_sent_again_after_it_was_done_is_the_first_one() -> None:
+    bought(make_member(), 100)
+    user = make_user("marketing_manager")
+    first = ask(user=user)
+    undone(first)
+    assert ask(user=user) == first
+    with pytest.raises(batches.EmptyBatch):
+        ask(user=user, key="another")
+    assert Approval.objects.count() == 1
