@@ -142,7 +142,8 @@ def confirm(redemption: Redemption, *, user: User | None) -> Redemption:
 
     Only now has the member been active: points that lapse in idleness live on from the day it was reserved.
     """
-    ledger.prolong([redemption.member_id], redemption.redeemed_at)
+    if Redemption.objects.filter(pk=redemption.pk, state=State.RESERVED).exists():
+        ledger.prolong([redemption.member_id], redemption.redeemed_at)
     return _step(redemption, State.RESERVED, State.CONFIRMED, user, confirmed_at=timezone.now())
 
 

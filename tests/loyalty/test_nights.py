@@ -99,6 +99,24 @@ def test_the_night_lets_sliding_points_live_on_where_the_member_was_active(activ
 
 
 @pytest.mark.django_db
+def test_a_redemption_that_is_confirmed_again_lets_nothing_live_on_that_came_since() -> None:
+    member = make_member()
+    reward = Reward.objects.create(name="Coffee", points=60)
+    with time_machine.travel(NOW, tick=False) as clock:
+        ledger.award(member_id=member.pk, points=60, key="a", occurred_at=NOW, explanation={})
+        redemption = redeem(member_id=member.pk, reward_id=reward.pk, key="k", user=None)
+        confirm(redemption, user=None)
+        # As points arrive that somebody else hands on: their idleness began before.
+        earlier = NOW - timedelta(days=20)
+        came = ledger.award(member_id=member.pk, points=10, key="b", occurred_at=earlier, idle_months=1, explanation={})
+        lapses = came.lot.expires_at
+        clock.shift(timedelta(days=1))
+        confirm(Redemption.objects.get(pk=redemption.pk), user=None)
+    came.lot.refresh_from_db()
+    assert came.lot.expires_at == lapses
+
+
+@pytest.mark.django_db
 def test_the_night_moves_down_whose_spend_left_the_window() -> None:
     programme.ensure_defaults()
     member = make_member()
