@@ -12,7 +12,7 @@ from config.seed.copying import copy
 from config.seed.load import Rows
 from config.seed.story import STORIES, Story, arms_of, body
 from members.experiments import CONTROL
-from members.models import Experiment, Exposure
+from members.models import Experiment, Exposure, Segment
 from staff.models import User
 
 BOUGHT_IN_A_YEAR = {"all": [{"fact": "member.last_purchase", "op": "lt", "value": 365}]}
@@ -108,7 +108,7 @@ def write_stories(calendar: Calendar, user: User | None) -> dict[str, Written]:
     return {story.key: Written(story, calendar, user) for story in STORIES if story.days_ago + 60 < calendar.days}
 
 
-def write_draft(user: User | None) -> Campaign:
+def write_draft(user: User | None, segment: Segment) -> Campaign:
     """One campaign that somebody is still working on."""
     campaign = Campaign.objects.create(
         name="Win back before the year ends",
@@ -118,6 +118,7 @@ def write_draft(user: User | None) -> Campaign:
                 {"fact": "member.last_purchase", "op": "gt", "value": 60},
                 {
                     "any": [
+                        {"fact": "member.segment", "op": "in", "value": [str(segment.pk)]},
                         {"fact": "member.spend", "days": 365, "op": "gte", "value": "1000"},
                         {"fact": "member.points_expiring", "days": 30, "op": "gte", "value": 200},
                     ]

@@ -8,6 +8,7 @@ import numpy as np
 from django.db import connection
 from psycopg import sql
 
+from config.seed.chunk import Calendar
 from config.seed.copying import Jsonb, copy, next_ids
 from loyalty import ledger, programme
 from loyalty.intake.earning import stage_for_bought
@@ -31,12 +32,20 @@ BENEFITS = (
     ("platinum", "service", "A line of their own at the service desk", "专属客服通道", Decimal("40.00")),
     ("platinum", "delivery", "Free delivery", "免费配送", Decimal("96.00")),
 )
+# Tier, English and Chinese words of its gift, the points and the reward that it is
+GIFTS = (
+    ("silver", "100 points to start with", "100 积分见面礼", 100, ""),
+    ("gold", "A coffee of the day", "一杯今日咖啡", 0, "Coffee of the day"),
+    ("platinum", "A box of six roasts", "六款咖啡豆礼盒", 0, "Box of six roasts"),
+)
+# Gifts go to those who reached their tier since then.
+GIFT_DAYS = 14
 # The chance that somebody who can afford something redeems on one day.
 REDEEMS_A_DAY = 0.0027
 
 
-def prepare() -> list[Reward]:
-    """Tiers, the earning rule and the rewards of the sample programme."""
+def prepare(calendar: Calendar) -> list[Reward]:
+    """Tiers with what they give, the earning rule, and the rewards of the sample programme, which are returned."""
     programme.ensure_defaults()
     tiers = {tier.key: tier for tier in Tier.objects.all()}
     TierBenefit.objects.bulk_create(
@@ -45,10 +54,25 @@ def prepare() -> list[Reward]:
             for key, kind, text, text_zh, value in BENEFITS
         ]
     )
-    return [
+    rewards = [
         Reward.objects.create(name=name, name_zh=name_zh, points=points, cost=cost, stock=stock)
         for name, name_zh, points, cost, stock in REWARDS
     ]
+    # Given, not sold, and there is none just now: these gifts wait.
+    Reward.objects.create(
+        name="Box of six roasts", name_zh="六款咖啡豆礼盒", points=3_000, cost=Decimal("70.00"), stock=0, active=False
+    )
+    given = {reward.name: reward for reward in Reward.objects.all()}
+    TierBenefit.objects.bulk_create(
+        [
+            TierBenefit(
+                tier=tiers[key], kind="gift", text=text, text_zh=text_zh, points=points, reward=given.get(reward)
+            )
+            for key, text, text_zh, points, reward in GIFTS
+        ]
+    )
+    TierBenefit.objects.update(created_at=calendar.now - timedelta(days=GIFT_DAYS))
+    return rewards
 
 
 def earn(members: tuple[int, int], now: datetime) -> None:

@@ -10,14 +10,17 @@ import numpy as np
 from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from config.seed import campaigns, load, points
+from analytics import collect, valuing
+from config.seed import campaigns, desk, load, points
 from config.seed.children import begin_child
 from config.seed.chunk import Calendar, Chunk, draw
 from config.seed.copying import next_ids
-from loyalty import ledger, tiers
+from loyalty import gifts, ledger, tiers
 from loyalty.models import Reward
 from members.models import Member
+from staff import jobs
 from staff.models import User
 
 CHUNK = 10_000
@@ -47,9 +50,8 @@ def build(
     calendar = Calendar(now=timezone.now(), last_day=last_day, days=round(months * 365 / 12), zone=zone)
     user = User.objects.filter(role="marketing_manager").order_by("pk").first()
     with transaction.atomic():
-        rewards = points.prepare()
+        rewards = points.prepare(calendar)
         stories = campaigns.write_stories(calendar, user)
-        campaigns.write_draft(user)
         ids = next_ids(Member, members)
     parts = [
         _Part(seed, number, ids[first : first + CHUNK], first + 1, calendar, rewards, stories)
@@ -62,6 +64,13 @@ def build(
     for story in stories.values():
         story.count()
     _settle()
+    desk.write(rewards)
+
+
+def conclude() -> None:
+    """Collect the figures of what was built, and value its members."""
+    collect.collect()
+    jobs.run(jobs.create(valuing.JOB, title=_("Value all members"), payload={}, user=None).pk)
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def _write(
 
 
 def _settle() -> None:
-    """Do what the nights would have done (expiry, tiers), and let the planner know the tables."""
+    """Do what the nights would have done (expiry, tiers, gifts of tiers), and let the planner know the tables."""
     now = timezone.now()
     while ledger.expire_due(now)[0]:
         pass
@@ -148,3 +157,4 @@ def _settle() -> None:
         tiers.recalculate(now, first=first, last=first + tiers.recalculation.CHUNK - 1)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+    gifts.hand_out_due()

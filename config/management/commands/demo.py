@@ -11,7 +11,6 @@ from django.core.management import CommandParser, call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections, transaction
 
-from analytics import collect
 from config import accounts, assets, demo, processes
 from config.seed import programme
 from members.models import Member
@@ -63,7 +62,7 @@ class Command(BaseCommand):
             # All of it or nothing: a start that was interrupted must not leave half a programme behind.
             with transaction.atomic():
                 programme.build(members=members, months=MONTHS, seed=1)
-            collect.collect()
+            programme.conclude()
         # The children connect for themselves.
         connections.close_all()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from analytics import collect
 from config.seed import programme
 from loyalty.ledger import sealing
 
@@ -49,5 +48,5 @@ class Command(BaseCommand):
             )
         except programme.NotEmpty:
             raise CommandError("There are members already. The sample programme needs an empty one.") from None
-        collect.collect()
+        programme.conclude()
         sealing.seal()
