@@ -12,11 +12,13 @@ so the two cannot wait for each other (docs/adr/0013).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -26,6 +28,8 @@ from staff.models import Approval, User
 from staff.permissions import ROLE_PERMISSIONS, Permission
 
 State = Approval.State
+# So long somebody still counts who may decide no more: shutting the others out lets nobody act alone at once.
+LATELY: Final = timedelta(days=14)
 # How a state is shown, as the tone of a badge.
 TONES = {State.REQUESTED: "look", State.APPROVED: "good", State.REFUSED: "bad", State.WITHDRAWN: "idle"}
 
@@ -126,11 +130,24 @@ def outlook(approval: Approval) -> Outlook:
         return Outlook(warning=_gone())
 
 
-def others_may_decide(kind: str, user: User) -> bool:
-    """Whether somebody other than this person could decide a request of a kind."""
-    needed = {Permission.APPROVALS_DECIDE, _kinds[kind].permission}
-    roles = [role for role, allowed in ROLE_PERMISSIONS.items() if needed <= allowed]
-    return User.objects.filter(is_active=True, role__in=roles).exclude(pk=user.pk).exists()
+def others_may_decide(kind: str, *but: User) -> bool:
+    """Whether somebody other than these could decide a request of a kind, or could have within :data:`LATELY`.
+
+    Who was invited and has not come yet decides nothing, and does not count.
+    """
+    return others_decide_now(kind, *but) or _others_decided_lately(kind, *but)
+
+
+def others_decide_now(kind: str, *but: User) -> bool:
+    """Whether somebody other than these may decide a request of a kind at this moment."""
+    return _others(*but).filter(is_active=True, role__in=_roles(kind)).exists()
+
+
+def is_stuck(approval: Approval) -> bool:
+    """Whether it waits, and nobody is there who may decide it."""
+    but = [approval.requested_by] if approval.requested_by else []
+    waits = approval.state == State.REQUESTED and approval.kind in _kinds
+    return waits and not others_decide_now(approval.kind, *but)
 
 
 def waiting_for(user: User) -> QuerySet[Approval]:
@@ -236,6 +253,24 @@ def may_decide(approval: Approval, user: User) -> bool:
     except ApprovalError:
         return False
     return approval.state == State.REQUESTED
+
+
+def _others(*but: User) -> QuerySet[User]:
+    return User.objects.have_come().exclude(pk__in=[user.pk for user in but])
+
+
+def _others_decided_lately(kind: str, *but: User) -> bool:
+    """Whether for one of the others a state that may decide ended within :data:`LATELY`, or stands."""
+    since = timezone.now() - LATELY
+    states = apps.get_model("staff", "UserEvent")._default_manager
+    ended = states.filter(pgh_obj=OuterRef("pgh_obj"), pgh_id__gt=OuterRef("pgh_id"), pgh_created_at__lte=since)
+    able = states.filter(pgh_obj__in=_others(*but), is_active=True, role__in=_roles(kind))
+    return bool(able.exclude(Exists(ended)).exists())
+
+
+def _roles(kind: str) -> list[str]:
+    needed = {Permission.APPROVALS_DECIDE, _kinds[kind].permission}
+    return [role for role, allowed in ROLE_PERMISSIONS.items() if needed <= allowed]
 
 
 def _decides(user: User, kind: Kind) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pghistory
 import pgtrigger
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
@@ -27,6 +28,10 @@ class UserManager(BaseUserManager["User"]):
         user.set_password(password)
         user.save(using=self._db)
         return user
+
+    def have_come(self) -> models.QuerySet["User"]:
+        """Those who ever signed in, or have set a password to."""
+        return self.exclude(last_login=None, password__startswith=UNUSABLE_PASSWORD_PREFIX)
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Find a user by e-mail address, whatever its case."""
@@ -70,6 +75,11 @@ class User(AbstractBaseUser):
     def may(self, permission: Permission | str) -> bool:
         """Whether this person's role allows it."""
         return self.is_active and permission in ROLE_PERMISSIONS[self.role]
+
+    @property
+    def has_come(self) -> bool:
+        """Whether they ever signed in, or have set a password to; until then they are only invited."""
+        return self.last_login is not None or self.has_usable_password()
 
     @property
     def initials(self) -> str:

@@ -2,10 +2,14 @@
 
 At least one active administrator always remains, and nobody changes their own role or shuts
 themselves out. Those who leave are kept, because the audit names them.
+
+The right to decide what others ask for is itself given by two, where there are two: otherwise an administrator could
+invite their own second person (docs/adr/0013). It is taken by one and at once, so that who leaves can do no harm.
 """
 
 import logging
 from smtplib import SMTPException
+from typing import Any, Final
 
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
@@ -16,13 +20,15 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
-from staff import audit
-from staff.models import User
-from staff.permissions import Role
+from staff import approvals, audit
+from staff.models import Approval, User
+from staff.permissions import ROLE_PERMISSIONS, Permission, Role
 
 logger = logging.getLogger(__name__)
+
+KIND: Final = "person.decides"
 
 # Django says this of a new password and its own Chinese catalogue lacks it; it stands here to be collected.
 PASSWORD_TOO_SHORT = ngettext_lazy(
@@ -37,11 +43,19 @@ class PeopleError(Exception):
 
 
 def invite(*, email: str, name: str, role: str, language: str, by: User | None) -> User:
-    """Add somebody who will choose their own password by the link of :func:`invitation_path`."""
+    """Add somebody who will choose their own password by the link of :func:`invitation_path`.
+
+    Where their role takes a second person, they are an executive until it is decided (:func:`waiting`). From the
+    terminal there is nobody to ask.
+    """
+    asks = by is not None and decides(role) and approvals.others_may_decide(KIND, by)
+    first = Role.EXECUTIVE if asks else role
     try:
         with transaction.atomic():
-            user = User.objects.create_user(email=email, name=name, role=role, language=language)
-            audit.record(by, "person.invited", user, detail={"role": role})
+            user = User.objects.create_user(email=email, name=name, role=first, language=language)
+            audit.record(by, "person.invited", user, detail={"role": first})
+            if asks and by is not None:
+                _ask(user, {"role": role}, by)
     except IntegrityError as error:
         raise PeopleError(_("Somebody with this e-mail address is already here.")) from error
     return user
@@ -67,20 +81,35 @@ def send_invitation(user: User, *, link: str, by: User) -> bool:
     return True
 
 
-def change_role(user: User, role: str, *, by: User) -> None:
-    """Give somebody another role; it counts from their next click."""
+def decides(role: str) -> bool:
+    """Whether this role may decide what others ask for."""
+    return Permission.APPROVALS_DECIDE in ROLE_PERMISSIONS[role]
+
+
+def waiting(user: User) -> Approval | None:
+    """The newest request about this person's right to decide."""
+    return next(iter(approvals.waiting_about(_about(user), kind=KIND)), None)
+
+
+def change_role(user: User, role: str, *, by: User) -> Approval | None:
+    """Give somebody another role; it counts from their next click. Returns the request where it takes a second person.
+
+    Raises :class:`PeopleError`.
+    """
     if user.pk == by.pk:
         raise PeopleError(_("You cannot change your own role. Ask another administrator."))
     with transaction.atomic():
         others = _other_administrators(user)
         before = User.objects.get(pk=user.pk).role
         if before == role:
-            return
+            return None
         if role != Role.ADMINISTRATOR and not others:
             raise PeopleError(_("This is the last administrator. Make somebody else one first."))
-        User.objects.filter(pk=user.pk).update(role=role)
-        audit.record(by, "person.role-changed", user, detail={"role": role, "role_before": before})
+        if decides(role) and not decides(before) and approvals.others_may_decide(KIND, by, user):
+            return _ask(user, {"role": role}, by)
+        _give_role(user, role, before, by=by)
     user.role = role
+    return None
 
 
 def deactivate(user: User, *, by: User) -> None:
@@ -95,12 +124,84 @@ def deactivate(user: User, *, by: User) -> None:
     user.is_active = False
 
 
-def reactivate(user: User, *, by: User) -> None:
-    """Let somebody in again."""
+def reactivate(user: User, *, by: User) -> Approval | None:
+    """Let somebody in again. Returns the request where it takes a second person."""
     with transaction.atomic():
-        if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
-            audit.record(by, "person.reactivated", user)
+        now = User.objects.select_for_update().get(pk=user.pk)
+        if not now.is_active and decides(now.role) and approvals.others_may_decide(KIND, by, user):
+            return _ask(user, {"is_active": True}, by)
+        _let_in(user, by=by)
     user.is_active = True
+    return None
+
+
+def register() -> None:
+    """Let giving somebody the right to decide be approved."""
+    approvals.register(
+        KIND,
+        gettext_lazy("Who may decide"),
+        Permission.APPROVALS_DECIDE,
+        _carry_out,
+        outlook=_outlook,
+        title=_title,
+    )
+
+
+def _give_role(user: User, role: str, before: str, *, by: User | None) -> None:
+    User.objects.filter(pk=user.pk).update(role=role)
+    audit.record(by, "person.role-changed", user, detail={"role": role, "role_before": before})
+
+
+def _let_in(user: User, *, by: User | None) -> None:
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        audit.record(by, "person.reactivated", user)
+
+
+def _ask(user: User, change: dict[str, Any], by: User) -> Approval:
+    """The request for a role, or to let somebody in again; the same while it waits."""
+    for found in approvals.waiting_about(_about(user), kind=KIND):
+        if found.payload["change"] == change:
+            return found
+    return approvals.request(
+        KIND,
+        subject=f"{user.email}: {', '.join(map(str, change.values()))}",
+        payload={"person": user.pk, "name": user.name, "email": user.email, "change": change},
+        user=by,
+        about=_about(user),
+    )
+
+
+def _carry_out(approval: Approval) -> None:
+    change = approval.payload["change"]
+    user = User.objects.select_for_update().get(pk=approval.payload["person"])
+    if "role" in change:
+        _give_role(user, change["role"], user.role, by=approval.decided_by)
+    else:
+        _let_in(user, by=approval.decided_by)
+
+
+def _outlook(approval: Approval) -> approvals.Outlook:
+    user = User.objects.get(pk=approval.payload["person"])
+    change = approval.payload["change"]
+    role = user.get_role_display()
+    lines = [
+        (_("Person"), user.name),
+        (_("E-mail"), user.email),
+        (_("Role"), f"{role} → {Role(change['role']).label}" if "role" in change else role),
+        (_("Has signed in"), _("yes") if user.last_login else _("no")),
+    ]
+    return approvals.Outlook(lines, _("They may then decide what others ask for. Be sure that you know them."))
+
+
+def _title(approval: Approval) -> str:
+    change, name = approval.payload["change"], approval.payload["name"]
+    if "role" in change:
+        return _("Let %(name)s be %(role)s") % {"name": name, "role": Role(change["role"]).label}
+    return _("Let %(name)s in again") % {"name": name}
+
+
+def _about(user: User) -> str:
+    return f"person:{user.pk}"
 
 
 def _other_administrators(user: User) -> list[int]:

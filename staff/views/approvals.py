@@ -158,15 +158,17 @@ def _cells(row: Approval) -> list[object]:
 def _page(request: DeskRequest, found: Approval, *, error: str = "", status: int = 200) -> HttpResponse:
     outlook = approvals.outlook(found)
     title, kind = _words(found)
+    may_decide = approvals.may_decide(found, request.user)
     context = {
         "approval": found,
         "title": title,
         "kind": kind,
         "tone": approvals.TONES[State(found.state)],
         "outlook": outlook,
-        "may_decide": approvals.may_decide(found, request.user),
+        "may_decide": may_decide,
         "is_own": found.requested_by_id == request.user.pk,
         "is_waiting": found.state == State.REQUESTED,
+        "is_stuck": not may_decide and approvals.is_stuck(found),
         "error": error,
         "typed": request.POST.get("reason", ""),
     }

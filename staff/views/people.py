@@ -15,6 +15,11 @@ from staff.models import User
 from staff.permissions import Permission, Role, requires
 from staff.requests import DeskRequest
 
+# Beside the field of the role.
+DECIDED_BY_TWO = gettext_lazy(
+    "Who may decide what others ask for takes a second person, where somebody else may or could in the last two weeks."
+)
+
 
 class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]
     """Somebody new."""
@@ -24,6 +29,7 @@ class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("name", "email", "role")
+        help_texts = {"role": DECIDED_BY_TWO}
 
     def clean_email(self) -> str:
         """Addresses are kept in lower case, and each belongs to one person."""
@@ -41,6 +47,7 @@ def people_list(request: DeskRequest) -> HttpResponse:
         "people": found.prefetch_related("authenticator_set"),
         "roles": [("", _("Any role")), *Role.choices],
         "role_choices": Role.choices,
+        "decided_by_two": DECIDED_BY_TWO,
         "is_filtered": bool(role),
     }
     return render(request, "staff/people.html", context)
@@ -83,9 +90,9 @@ def change_role(request: DeskRequest, pk: int) -> HttpResponse:
         messages.error(request, _("Choose a role."))
     else:
         try:
-            people.change_role(user, role, by=request.user)
-            text = _("%(name)s is now %(role)s.") % {"name": user, "role": user.get_role_display()}
-            messages.success(request, text)
+            asked = people.change_role(user, role, by=request.user)
+            done = _("%(name)s is now %(role)s.") % {"name": user, "role": user.get_role_display()}
+            messages.success(request, _("Asked for: a second person decides.") if asked else done)
         except people.PeopleError as error:
             messages.error(request, str(error))
     return redirect("staff:people")
@@ -109,17 +116,19 @@ def deactivate(request: DeskRequest, pk: int) -> HttpResponse:
 def reactivate(request: DeskRequest, pk: int) -> HttpResponse:
     """Let somebody in again."""
     user = get_object_or_404(User, pk=pk)
-    people.reactivate(user, by=request.user)
-    messages.success(request, _("%(name)s can sign in again.") % {"name": user})
+    asked = people.reactivate(user, by=request.user)
+    done = _("%(name)s can sign in again.") % {"name": user}
+    messages.success(request, _("Asked for: a second person decides.") if asked else done)
     return redirect("staff:people")
 
 
 def _invited(request: DeskRequest, user: User) -> HttpResponse:
-    """Send the invitation and show its link."""
+    """Send the invitation and show its link, but not to an account that somebody has: only they get into it."""
     link = request.build_absolute_uri(people.invitation_path(user))
     context = {
         "person": user,
-        "link": link,
+        "link": "" if user.has_come else link,
+        "waiting": people.waiting(user),
         "is_sent": people.send_invitation(user, link=link, by=request.user),
         "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
     }

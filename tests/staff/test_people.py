@@ -8,10 +8,12 @@ from django.core import mail
 from django.db import connection
 from django.test import Client
 
-from staff import people
-from staff.models import AuditEntry, User
+from staff import approvals, people
+from staff.models import Approval, AuditEntry, User
 from tests.conftest import Mailbox
 from tests.factories import PASSWORD, make_user
+
+INVITED = {"name": "Wang Fang", "email": "wang@example.com", "language": "en"}
 
 
 def signed_in(user: User) -> Client:
@@ -126,3 +128,94 @@ def test_two_administrators_cannot_shut_each_other_out_at_once(transactional_db:
         thread.join()
     assert sorted(outcomes) == ["done", "refused"]
     assert User.objects.filter(is_active=True).count() == 1
+
+
+def test_the_right_to_decide_is_given_by_two_where_there_are_two(db: None) -> None:
+    admin, approver = make_user(), make_user("approver")
+    page = signed_in(admin).post("/desk/people/invite/", INVITED | {"role": "approver"}).content.decode()
+    assert "Until a second person decides, they are Executive." in page
+    newcomer = User.objects.get(email="wang@example.com")
+    asked = Approval.objects.get()
+    assert newcomer.role == "executive"
+    with pytest.raises(approvals.OwnRequest):
+        approvals.approve(asked, user=admin)
+    with pytest.raises(approvals.NotTheirs):
+        approvals.approve(asked, user=newcomer)
+    told = signed_in(approver).get(asked.get_absolute_url()).content.decode()
+    assert "Let Wang Fang be Approver" in told
+    assert "Executive → Approver" in told
+    approvals.approve(asked, user=approver)
+    newcomer.refresh_from_db()
+    assert newcomer.role == "approver"
+    assert AuditEntry.objects.get(action="person.role-changed").actor == approver
+
+
+@pytest.mark.parametrize("role", ["approver", "administrator"])
+def test_nobody_makes_their_own_second_person_of_somebody_who_is_there(db: None, role: str) -> None:
+    admin, other = make_user(), make_user("executive")
+    make_user("approver")
+    for _ in range(2):  # the second time it is the same request
+        signed_in(admin).post(f"/desk/people/{other.pk}/role/", {"role": role})
+    other.refresh_from_db()
+    assert (other.role, Approval.objects.count()) == ("executive", 1)
+
+
+def test_nor_after_shutting_the_only_other_out(db: None) -> None:
+    admin, approver, other = make_user(), make_user("approver"), make_user("executive")
+    former = make_user("approver", is_active=False)
+    people.deactivate(approver, by=admin)
+    assert isinstance(people.change_role(other, "approver", by=admin), Approval)
+    assert isinstance(people.reactivate(former, by=admin), Approval)
+    puppet = people.invite(email="p@example.com", name="P", role="administrator", language="en", by=admin)
+    assert puppet.role == "executive"
+    former.refresh_from_db()
+    assert not former.is_active
+    assert not any(approvals.may_decide(asked, other) for asked in Approval.objects.all())
+
+
+def test_who_was_shut_out_by_mistake_is_let_in_again_at_once(db: None) -> None:
+    admin, approver = make_user(), make_user("approver")
+    people.deactivate(approver, by=admin)
+    signed_in(admin).post(f"/desk/people/{approver.pk}/reactivate/")
+    approver.refresh_from_db()
+    assert approver.is_active
+    people.change_role(approver, "executive", by=admin)
+    people.change_role(approver, "approver", by=admin)
+    approver.refresh_from_db()
+    assert approver.role == "approver"
+
+
+def test_letting_an_approver_in_again_is_decided_by_another_one(db: None) -> None:
+    admin, approver, former = make_user(), make_user("approver"), make_user("approver", is_active=False)
+    asked = people.reactivate(former, by=admin)
+    assert isinstance(asked, Approval)
+    approvals.approve(asked, user=approver)
+    former.refresh_from_db()
+    assert former.is_active
+
+
+def test_where_there_is_one_person_they_invite_the_second_alone(db: None) -> None:
+    first = make_user()
+    made = people.invite(email="b@example.com", name="B", role="approver", language="en", by=first)
+    # Who has not come yet decides nothing, and keeps nobody from inviting another.
+    other = people.invite(email="c@example.com", name="C", role="administrator", language="en", by=first)
+    assert (made.role, other.role) == ("approver", "administrator")
+    assert not Approval.objects.exists()
+
+
+def test_at_the_terminal_there_is_nobody_to_ask(db: None) -> None:
+    make_user()
+    made = people.invite(email="b@example.com", name="B", role="administrator", language="en", by=None)
+    assert made.role == "administrator"
+
+
+def test_nobody_else_gets_the_link_into_an_account_that_somebody_has(db: None, mailbox: Mailbox) -> None:
+    admin, approver = make_user(), make_user("approver")
+    invited = make_user("executive", password=None)
+    page = signed_in(admin).post(f"/desk/people/{approver.pk}/invite/").content.decode()
+    assert "/accounts/password/reset/key/" not in page
+    assert "Only they see the link" in page
+    [letter] = mailbox.messages
+    assert "/accounts/password/reset/key/" in letter.get_content()
+    page = signed_in(admin).post(f"/desk/people/{invited.pk}/invite/").content.decode()
+    assert "/accounts/password/reset/key/" in page
