@@ -50,7 +50,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "transfer_daily_limit": gettext_lazy("Points one person may move between members in a day"),
             "giver_daily_limit": gettext_lazy("Points that may be moved away from one member in a day"),
             "household_approval_above": gettext_lazy(
-                "Points of a household above which a second person lets a member in"
+                "Points that one person may bring into reach of others in households in a day"
             ),
             "point_value": gettext_lazy("Value of a point, in the programme's currency"),
         }
@@ -61,7 +61,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "transfer_daily_limit": gettext_lazy("What goes above it a second person decides."),
             "giver_daily_limit": gettext_lazy("Whoever moves them. What goes above it a second person decides."),
             "household_approval_above": gettext_lazy(
-                "The points of the others that the member could spend then, and the member's that the others could."
+                "Of who joins and of the others, those not active yet too. What goes above it a second person decides."
             ),
             "point_value": gettext_lazy("For what the programme owes, and for the cost of an adjustment."),
         }
@@ -98,25 +98,25 @@ def settings(request: DeskRequest) -> HttpResponse:
     form = SettingsForm(request.POST, instance=policies.settings_now())
     if not form.is_valid():
         return _page(request, form, status=422)
-    done = policies.change(form.cleaned_data, user=request.user)
-    if isinstance(done, Approval):
-        messages.success(request, _("Asked for: a second person decides."))
-    else:
-        messages.success(request, _("Saved."))
+    _say(request, policies.change(form.cleaned_data, user=request.user))
     return redirect("loyalty:settings")
 
 
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def reason(request: DeskRequest, pk: int) -> HttpResponse:
-    """Change a reason, or put it out of use: what was given for it keeps it."""
+    """Change a reason, or put it out of use (or ask for it): what was given for it keeps it."""
     found = get_object_or_404(AdjustReason, pk=pk)
     form = _reason_form(found, request.POST)
     if not form.is_valid():
         return _page(request, SettingsForm(instance=policies.settings_now()), refused=form, status=422)
-    policies.change_reason(found, form.cleaned_data, user=request.user)
-    messages.success(request, _("Saved."))
+    _say(request, policies.change_reason(found, form.cleaned_data, user=request.user))
     return redirect("loyalty:settings")
+
+
+def _say(request: DeskRequest, done: object) -> None:
+    asked = isinstance(done, Approval)
+    messages.success(request, _("Asked for: a second person decides.") if asked else _("Saved."))
 
 
 def _reason_form(reason: AdjustReason, posted: QueryDict | None = None) -> ReasonForm:
@@ -132,6 +132,7 @@ def _page(
         "form": form,
         "waiting": [(row, approvals.title(row)) for row in approvals.waiting_about(policies.ABOUT)],
         "is_alone": not approvals.others_may_decide(policies.KIND, request.user),
+        "is_left_alone": not approvals.others_decide_now(policies.KIND, request.user),
         "reasons": [(found, typed.get(found.pk) or _reason_form(found)) for found in AdjustReason.objects.all()],
         "changes": _history(),
     }

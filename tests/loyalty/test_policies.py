@@ -1,15 +1,19 @@
 """The programme's settings: a second person decides every change, and nobody is locked out."""
 
+from datetime import timedelta
+
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from loyalty import policies
 from loyalty.models import AdjustReason, ProgrammeSettings
 from loyalty.policies import settings_now
-from staff import approvals
+from staff import approvals, people
 from staff.models import Approval, AuditEntry, User
 from tests.factories import make_user
 
@@ -139,3 +143,65 @@ def test_a_reason_is_renamed_and_put_out_of_use() -> None:
     reason.refresh_from_db()
     assert (reason.name, reason.active) == ("Kindness", False)
     assert AuditEntry.objects.filter(action="settings.change").exists()
+
+
+def test_another_person_decides_a_change_of_a_reason_too() -> None:
+    manager, approver = make_user("marketing_manager", name="Mei"), make_user("approver")
+    reason = AdjustReason.objects.get(key="goodwill")
+    address = reverse("loyalty:adjust-reason", args=[reason.pk])
+    names = {f"reason-{reason.pk}-name": "Goodwill", f"reason-{reason.pk}-name_zh": "善意补偿"}
+    counts = names | {f"reason-{reason.pk}-qualifies": "on", f"reason-{reason.pk}-active": "on"}
+    for _ in range(2):
+        client_of(manager).post(address, counts)
+    asked = Approval.objects.get()
+    reason.refresh_from_db()
+    assert not reason.qualifies
+    assert "Reason “Goodwill”: Counts for tiers" in client_of(manager).get(reverse("loyalty:settings")).content.decode()
+    assert "no → yes" in client_of(approver).get(asked.get_absolute_url()).content.decode()
+    approvals.approve(asked, user=approver)
+    reason.refresh_from_db()
+    assert reason.qualifies
+    entry = AuditEntry.objects.get(action="settings.change")
+    assert (entry.actor, entry.detail["asked_by"], entry.detail["after"]) == (approver, "Mei", {"qualifies": True})
+
+
+def test_a_reason_is_not_changed_over_a_change_made_in_between() -> None:
+    manager, approver = make_user("marketing_manager"), make_user("approver")
+    reason = AdjustReason.objects.get(key="goodwill")
+    early = policies.change_reason(reason, {"active": False, "name": "Kindness"}, user=manager)
+    late = policies.change_reason(reason, {"name": "Grace"}, user=manager)
+    assert isinstance(early, Approval)
+    assert isinstance(late, Approval)
+    approvals.approve(late, user=approver)
+    with pytest.raises(approvals.CannotBeDone, match="Name"):
+        approvals.approve(early, user=approver)
+
+
+def test_who_shuts_the_last_approver_out_changes_nothing_alone_for_two_weeks() -> None:
+    administrator, approver = make_user("administrator"), make_user("approver")
+    people.deactivate(approver, by=administrator)
+    address = reverse("loyalty:settings")
+    assert "for two weeks nobody changes these alone" in client_of(administrator).get(address).content.decode()
+    asked = policies.change({"adjust_daily_limit": 1_000_000}, user=administrator)
+    assert isinstance(asked, Approval)
+    page = client_of(administrator).get(asked.get_absolute_url()).content.decode()
+    assert "Nobody else is here who may decide this." in page
+    with time_machine.travel(timezone.now() + timedelta(days=13)):
+        assert policies.change({"adjust_daily_limit": 1_000_000}, user=administrator) == asked
+    with time_machine.travel(timezone.now() + timedelta(days=15)):
+        assert policies.change({"adjust_daily_limit": 1_000_000}, user=administrator) == settings_now()
+    assert settings_now().adjust_daily_limit == 1_000_000
+
+
+@pytest.mark.parametrize("role", ["executive", "customer_service"])
+def test_nor_who_takes_the_right_away_by_another_role(role: str) -> None:
+    administrator, approver = make_user("administrator"), make_user("approver")
+    people.change_role(approver, role, by=administrator)
+    assert isinstance(policies.change({"grace_days": 7}, user=administrator), Approval)
+
+
+def test_who_was_invited_to_approve_and_never_came_decides_nothing() -> None:
+    administrator = make_user("administrator")
+    make_user("approver", password=None)
+    policies.change({"grace_days": 7}, user=administrator)
+    assert settings_now().grace_days == 7
