@@ -1,5 +1,8 @@
 """A second person looks at a version before it may give points: one request among all that wait for approval."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -35,17 +38,16 @@ def submit(version: RuleVersion, *, user: User, comment: str = "") -> None:
 
 @transaction.atomic
 def approve(version: RuleVersion, *, user: User) -> None:
-    """The second person's yes. Raises ``versions.SecondPersonNeeded`` for who wrote or submitted it, WrongState."""
+    """The second person's yes. Raises ``versions.SecondPersonNeeded`` for who submitted it, and WrongState.
+
+    Who wrote it and let somebody else submit it gets :class:`~staff.approvals.CannotBeDone`.
+    """
     waiting = approvals.waiting_about(_about(version), kind=KIND)
     if not waiting:
         versions.approve(version, user=user)
         return
-    if user.pk in {version.created_by_id, version.submitted_by_id}:
-        raise versions.SecondPersonNeeded
-    try:
+    with _deciding(version):
         approvals.approve(waiting[0], user=user)
-    except approvals.AlreadyDecided as error:
-        raise versions.WrongState(version.state) from error
 
 
 @transaction.atomic
@@ -55,12 +57,8 @@ def refuse(version: RuleVersion, *, user: User, reason: str) -> None:
     if not waiting:
         versions.send_back(version, user=user, reason=reason)
         return
-    try:
+    with _deciding(version):
         approvals.refuse(waiting[0], user=user, reason=reason)
-    except approvals.OwnRequest as error:
-        raise versions.SecondPersonNeeded from error
-    except approvals.AlreadyDecided as error:
-        raise versions.WrongState(version.state) from error
 
 
 @transaction.atomic
@@ -88,6 +86,16 @@ def register() -> None:
         outlook=_outlook,
         title=_title,
     )
+
+
+@contextmanager
+def _deciding(version: RuleVersion) -> Iterator[None]:
+    try:
+        yield
+    except approvals.OwnRequest as error:
+        raise versions.SecondPersonNeeded from error
+    except approvals.AlreadyDecided as error:
+        raise versions.WrongState(version.state) from error
 
 
 def _about(version: RuleVersion) -> str:

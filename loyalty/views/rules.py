@@ -19,6 +19,7 @@ from loyalty.rules import differences, review, sentences
 from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY
 from loyalty.views import rule_steps
 from members.conditions.facts import choices_kept
+from staff import approvals
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -144,6 +145,8 @@ def _step(request: DeskRequest, pk: int, step: Callable[[RuleVersion], object], 
         step(version)
     except rules.SecondPersonNeeded:
         messages.error(request, _("This needs a second person: somebody other than who wrote or submitted it."))
+    except approvals.CannotBeDone as refusal:
+        messages.error(request, str(refusal))
     except review.OnlyWhoAsked:
         messages.error(request, _("Only who asked for approval can take it back; somebody who decides can refuse it."))
     except rules.WrongState:

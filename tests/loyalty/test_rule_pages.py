@@ -109,7 +109,7 @@ def test_who_wrote_it_does_not_approve_what_another_submitted(author: User, desk
     administrator = make_user(Role.ADMINISTRATOR)
     version = a_draft(administrator)
     do(desk, "submit", version)
-    assert "needs a second person" in do(signed_in(administrator), "approve", version)
+    assert "Somebody else has to approve it" in do(signed_in(administrator), "approve", version)
     assert (version.state, Approval.objects.get().state) == (State.IN_REVIEW, "requested")
 
 
