@@ -23,6 +23,7 @@ class LoyaltyConfig(AppConfig):
             reversals,
             transfers,
         )
+        from loyalty.intake import releasing
         from loyalty.intake.behaviour_kinds import EarningInteractionKind, EarningSurveyResponseKind
         from loyalty.intake.purchase_kind import PurchaseKind
         from loyalty.intake.refund_kind import RefundKind
@@ -41,6 +42,7 @@ class LoyaltyConfig(AppConfig):
         transfers.register()
         reversals.register()
         refund_undo.register()
+        releasing.register()
         facts.register()
         history.register()
         review.register()

@@ -1,8 +1,8 @@
 """Joining and leaving a household, with what comes into whose reach (docs/adr/0015).
 
-Who joins can spend the points of all others at once, and they the joiner's. Where that is more than
-``household_approval_above``, a second person decides: otherwise one person of the desk could bring a friend into a
-household and redeem what it holds.
+Who joins can spend the points of all others, and they the joiner's: at once, or once they are active. Where one
+person of the desk brings more than ``household_approval_above`` of them into reach in a day, a second person decides:
+otherwise they could bring a friend into a household and redeem what it holds, or into one after the other.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from loyalty import ledger
-from loyalty.policies import settings_now
+from loyalty import ledger, limits
+from loyalty.limits import Limit
 from members import households
 from members.models import Household, Member
 from staff import approvals, figures
@@ -32,35 +32,35 @@ class Reach:
     theirs: int
     own: int
     others: int
-    limit: int
 
     @property
-    def needs_second_person(self) -> bool:
-        """Whether it is more than one person decides."""
-        return self.theirs + self.own > self.limit
+    def points(self) -> int:
+        """All that comes into reach of somebody else."""
+        return self.theirs + self.own
 
 
 def reach(household: Household, member: Member) -> Reach:
     """What the member and the others share from then on, or do while the member is in it; writes nothing.
 
-    Who is blocked counts too: they may be let in again without a word of the household.
+    Who is blocked counts too: they may be let in again without a word of the household. So do points that are not
+    active yet: they come into reach by themselves.
     """
     others = list(household.members.exclude(pk=member.pk).values_list("pk", flat=True))
-    usable = ledger.available_to([member.pk, *others], timezone.now())
-    own = usable.pop(member.pk, 0)
-    return Reach(
-        theirs=sum(usable.values()),
-        own=own if others else 0,
-        others=len(others),
-        limit=settings_now().household_approval_above,
-    )
+    held = ledger.held_by([member.pk, *others], timezone.now())
+    own = held.pop(member.pk, 0)
+    return Reach(theirs=sum(held.values()), own=own if others else 0, others=len(others))
+
+
+def alone(user: User) -> int:
+    """How many points this person may still bring into reach today without a second one."""
+    return limits.alone(Limit.JOINED, limits.counted_as(user))
 
 
 def told(found: Reach, *, after: bool) -> list[tuple[str, str]]:
     """The figures as names and values: of joining, or with ``after`` of leaving."""
     theirs, own = (
-        _("Points of the others that the member can spend then"),
-        _("Points of theirs that the others can spend"),
+        _("Points of the others that the member can spend then, or once they are active"),
+        _("Points of theirs that the others can spend, or once they are active"),
     )
     if after:
         theirs, own = (
@@ -84,7 +84,9 @@ def join(household: Household, member: Member, *, user: User) -> Approval | None
     households.lock(household)
     households.check(household, member)
     found = reach(household, member)
-    if member.household is None and found.needs_second_person:
+    if member.household is None and not limits.take_alone(
+        Limit.JOINED, limits.counted_as(user), found.points, at=timezone.now()
+    ):
         return _ask(household, member, user)
     households.join(household, member, user=user, told=_audited(found))
     return None

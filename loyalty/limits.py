@@ -32,7 +32,9 @@ def counted_as(user: User | None, machine: str = "") -> str:
 
 
 def take(limit: Limit, who: str, points: int, *, at: datetime) -> None:
-    """Count points (more than none) towards the day of ``who``; :class:`DayLimitReached` where there are too many."""
+    """Count points towards the day of ``who``; :class:`DayLimitReached` where there are too many."""
+    if not points:
+        return
     most, day = daily(limit), _day(at)
     today = DayUse.objects.filter(limit=limit, who=who, day=day)
     DayUse.objects.bulk_create([DayUse(limit=limit, who=who, day=day)], ignore_conflicts=True)
@@ -47,6 +49,21 @@ def left(limit: Limit, who: str, *, at: datetime | None = None) -> int:
     return max(0, daily(limit) - used)
 
 
+def take_alone(limit: Limit, who: str, points: int, *, at: datetime) -> bool:
+    """The same where a second person decides of what goes above: False, and nothing counted, if these do."""
+    try:
+        if fits := points <= at_once(limit):
+            take(limit, who, points, at=at)
+    except DayLimitReached:
+        return False
+    return fits
+
+
+def alone(limit: Limit, who: str, *, at: datetime | None = None) -> int:
+    """How many points may still be moved at once without a second person."""
+    return min(at_once(limit), left(limit, who, at=at))
+
+
 def daily(limit: Limit) -> int:
     """The points of a day."""
     told = settings_now()
@@ -54,12 +71,24 @@ def daily(limit: Limit) -> int:
         Limit.ADJUST: told.adjust_daily_limit,
         Limit.TRANSFER: told.transfer_daily_limit,
         Limit.GIVEN: told.giver_daily_limit,
+        Limit.JOINED: told.household_approval_above,
+    }[limit]
+
+
+def at_once(limit: Limit) -> int:
+    """The points at once above which a second person decides."""
+    told = settings_now()
+    return {
+        Limit.ADJUST: told.adjust_approval_above,
+        Limit.TRANSFER: told.transfer_approval_above,
+        Limit.GIVEN: told.transfer_approval_above,
+        Limit.JOINED: told.household_approval_above,
     }[limit]
 
 
 def approval_above() -> int:
     """The points given or taken at once above which a second person decides."""
-    return settings_now().adjust_approval_above
+    return at_once(Limit.ADJUST)
 
 
 def needs_second_person(points: int) -> bool:

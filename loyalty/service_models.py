@@ -34,6 +34,7 @@ class DayUse(models.Model):
         ADJUST = "adjust", _("given and taken by one person")
         TRANSFER = "transfer", _("moved between members by one person")
         GIVEN = "given", _("moved away from one member")
+        JOINED = "joined", _("brought into reach of others by one person")
 
     limit = models.CharField(max_length=8, choices=Limit.choices)
     who = models.CharField(max_length=64)
@@ -45,7 +46,7 @@ class DayUse(models.Model):
             models.UniqueConstraint(fields=["limit", "who", "day"], name="loyalty_day_use_once"),
             models.CheckConstraint(condition=Q(points__gte=0), name="loyalty_day_use_not_negative"),
             models.CheckConstraint(
-                condition=Q(limit__in=["adjust", "transfer", "given"]), name="loyalty_day_use_limit_known"
+                condition=Q(limit__in=["adjust", "transfer", "given", "joined"]), name="loyalty_day_use_limit_known"
             ),
         ]
 

@@ -17,7 +17,6 @@ from loyalty import ledger, limits
 from loyalty.ledger import InsufficientPoints, KeyReused
 from loyalty.limits import Limit
 from loyalty.models import Entry
-from loyalty.policies import settings_now
 from members.models import Member
 from staff import approvals, audit, figures
 from staff.models import Approval, User
@@ -71,11 +70,7 @@ class Preview:
 
 def preview(wish: Transfer, *, who: str) -> Preview:
     """What it would do now, of the day of ``who`` (``limits.counted_as``); writes nothing."""
-    alone = min(
-        settings_now().transfer_approval_above,
-        limits.left(Limit.TRANSFER, who),
-        limits.left(Limit.GIVEN, _giver_of(wish)),
-    )
+    alone = min(limits.alone(Limit.TRANSFER, who), limits.left(Limit.GIVEN, _giver_of(wish)))
     usable = ledger.available_to([wish.from_member, wish.to_member], timezone.now())
     giver, receiver = usable.get(wish.from_member, 0), usable.get(wish.to_member, 0)
     pays_debt = min(ledger.debt_of(wish.to_member), wish.points)
@@ -175,7 +170,7 @@ def _lock(wish: Transfer) -> None:
 
 def _take_alone(wish: Transfer, who: str, *, at: datetime) -> bool:
     """Count it towards the day of who moves and of who gives; False, and nothing counted, where it goes above."""
-    if wish.points > settings_now().transfer_approval_above:
+    if wish.points > limits.at_once(Limit.TRANSFER):
         return False
     try:
         with transaction.atomic():

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from loyalty import adjustments
 from loyalty.api.points import EntryRow, entries_told
-from loyalty.api.refusals import refusing
+from loyalty.api.refusals import day_limit, refusing
 from loyalty.limits import DayLimitReached
 from loyalty.models import Entry
 from members.api.naming import label_of, member_of
@@ -74,13 +74,12 @@ def _adjust(request: Request, number: str, given: dict[str, Any]) -> Response:
                 label=label_of(request),
                 keeper=keeper_of(request),
             )
+    except DayLimitReached as error:
+        raise day_limit(error, "points") from error
     except adjustments.NoSuchReason as error:
         raise Problem(422, "unknown-reason", _("There is no such reason."), "reason") from error
     except adjustments.NotEligible as error:
         raise Problem(422, "not-eligible", _("The member has left the programme.")) from error
-    except DayLimitReached as error:
-        text = _("%(left)d of %(limit)d points are left for today.") % {"left": error.left, "limit": error.limit}
-        raise Problem(422, "day-limit", text, "points") from error
     if isinstance(done, Entry):
         return Response({"state": "done", "entry": entries_told([done])[0], "approval": None}, status=201)
     return Response({"state": "waiting", "entry": None, "approval": done.pk}, status=202)

@@ -13,11 +13,11 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.api.releasing import ReleasedRow, released
-from loyalty.intake import record_interaction, record_interactions, release_points
+from loyalty.api.releasing import RELEASED, release
+from loyalty.intake import record_interaction, record_interactions
 from loyalty.intake.interaction_batch import Outcome, points_of
 from members import references
-from members.api.naming import MemberName, label_of, member_of, unknown
+from members.api.naming import MemberName, member_of, unknown
 from members.models import Interaction
 from staff.api import ApiView
 from staff.api_input import NAME, Input, Items, Moment, Nothing, Properties, Text, told
@@ -90,11 +90,11 @@ class InteractionReleaseView(ApiView):
 
     scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
 
-    @extend_schema(operation_id="release_interaction_points", request=Nothing, responses={200: ReleasedRow})
+    @extend_schema(operation_id="release_interaction_points", request=Nothing, responses=RELEASED)
     def post(self, request: Request, key: str) -> HttpResponse:
         """Let the held points of an interaction be used from now on: it was looked at, or the friend has bought."""
         told(Nothing, request.data)
-        return once(request, lambda: released(release_points(_interaction(key), label=label_of(request))))
+        return once(request, lambda: release(request, _interaction(key)))
 
 
 class InteractionBatchView(ApiView):

@@ -14,13 +14,13 @@ from rest_framework.response import Response
 
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.api.releasing import ReleasedRow, released
-from loyalty.intake import LineInput, record_purchase, record_purchases, release_points
+from loyalty.api.releasing import RELEASED, release
+from loyalty.intake import LineInput, record_purchase, record_purchases
 from loyalty.intake.batch import Outcome
 from loyalty.intake.lines import to_cents
 from loyalty.models import Entry
 from members import references
-from members.api.naming import MemberName, label_of, member_of, unknown
+from members.api.naming import MemberName, member_of, unknown
 from members.models import Purchase, PurchaseLine
 from staff.api import ApiView
 from staff.api_access import PageQuery, Pages, page_of
@@ -233,11 +233,11 @@ class ReleaseView(ApiView):
 
     scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.PURCHASES_WRITE}
 
-    @extend_schema(operation_id="release_points", request=Nothing, responses={200: ReleasedRow})
+    @extend_schema(operation_id="release_points", request=Nothing, responses=RELEASED)
     def post(self, request: Request, key: str) -> HttpResponse:
         """Let the held points of a purchase be used from now on: it was delivered, or cannot be returned any more."""
         told(Nothing, request.data)
-        return once(request, lambda: released(release_points(_purchase(key), label=label_of(request))))
+        return once(request, lambda: release(request, _purchase(key)))
 
 
 def _purchase(key: str) -> Purchase:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from loyalty import ledger, rewards, tiers
 from loyalty.intake import LiesInTheFuture, RateMissing, RefundRefused, WrongLines
+from loyalty.limits import DayLimitReached
 from loyalty.rules import TooManyPoints, reasons
 from staff.problems import Problem
 
@@ -43,6 +44,12 @@ def refusing(*, time: str = "occurred_at", key: str = "key", worth: str = "amoun
         ) from error
     except ledger.KeyReused as error:
         raise Problem(409, "differs", _("This is already there with other content."), key) from error
+
+
+def day_limit(error: DayLimitReached, field: str = "") -> Problem:
+    """A person, with the keys they own, has moved as many points today as they may; ``field`` asked for more."""
+    text = _("%(left)d of %(limit)d points are left for today.") % {"left": error.left, "limit": error.limit}
+    return Problem(422, "day-limit", text, field)
 
 
 def _wrong_lines(error: WrongLines) -> Problem:

@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from loyalty.api.refusals import refusing
-from loyalty.api.releasing import ReleasedRow, released
-from loyalty.intake import record_answer, release_points
+from loyalty.api.releasing import RELEASED, release
+from loyalty.intake import record_answer
 from members import answers
-from members.api.naming import MemberName, label_of, member_of
+from members.api.naming import MemberName, member_of
 from members.models import SurveyResponse
 from staff.api import ApiView
 from staff.api_input import Input, Moment, Nothing, Properties, Prose, Text, Whole, told
@@ -69,11 +69,11 @@ class SurveyResponseReleaseView(ApiView):
 
     scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.INTERACTIONS_WRITE}
 
-    @extend_schema(operation_id="release_survey_response_points", request=Nothing, responses={200: ReleasedRow})
+    @extend_schema(operation_id="release_survey_response_points", request=Nothing, responses=RELEASED)
     def post(self, request: Request, key: str) -> HttpResponse:
         """Let the held points of a survey answer be used from now on: it was looked at."""
         told(Nothing, request.data)
-        return once(request, lambda: released(release_points(_answer(key), label=label_of(request))))
+        return once(request, lambda: release(request, _answer(key)))
 
 
 def _answer(key: str) -> SurveyResponse:

@@ -17,11 +17,11 @@ from loyalty.intake.purchase_kind import refusal_of
 from loyalty.rules.events import INTERACTION, SURVEY, EventKind
 from loyalty.rules.gathering import members_named, naming
 from members.importing.interactions import InteractionKind
-from members.importing.kinds import Counts, ImportKind, UndoPreview
+from members.importing.kinds import Counts, UndoPreview
 from members.importing.survey_responses import SurveyResponseKind
 
 
-class _EarningKind(ImportKind):
+class _EarningKind(taking_back.PointsKind):
     """What members do, and what it earns by the rules in force when they did it.
 
     ``event`` is what the rules call it; ``table`` and ``time`` are where it is written. It stands before the kind that

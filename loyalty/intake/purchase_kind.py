@@ -15,11 +15,11 @@ from loyalty.intake import refunds, taking_back
 from loyalty.intake.earning import earn_for_bought
 from loyalty.intake.withdrawal import apply_again, withdraw
 from loyalty.rules import reasons
-from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
+from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, Type, UndoPreview
 from members.importing.runs import Refused
 
 
-class PurchaseKind(ImportKind):
+class PurchaseKind(taking_back.PointsKind):
     """Purchases by receipt, or by their content where they have none."""
 
     key = "purchases"

@@ -10,11 +10,12 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
-from loyalty import ledger, limits, refund_words
+from loyalty import ledger, refund_words
 from loyalty.intake import refunds
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
+from loyalty.intake.taking_back import PointsKind
 from loyalty.intake.withdrawal import apply_again, withdraw
-from members.importing.kinds import TIME_SYNONYMS, Column, Counts, ImportKind, Type, UndoPreview
+from members.importing.kinds import TIME_SYNONYMS, Column, Counts, Type, UndoPreview
 from members.models import ImportRun, Purchase, Refund
 
 # Purchases that are looked at together.
@@ -28,7 +29,7 @@ _REQUEST: Final = """jsonb_build_object(
         'line_no', r.line_no, 'quantity', trim_scale(r.quantity)::text, 'amount', trim_scale(r.amount)::text)) END)"""
 
 
-class RefundKind(ImportKind):
+class RefundKind(PointsKind):
     """Refunds by their own number, or by their content where they have none."""
 
     key = "refunds"
@@ -161,11 +162,11 @@ class RefundKind(ImportKind):
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
         """How many refunds would go, and what comes back with them."""
         cursor.execute(_TAKEN, {"run": run_id})
-        members, points = cursor.fetchone()
+        members, points, moved = cursor.fetchone()
         return UndoPreview(
             removes=[(_("refunds are removed"), Refund.objects.filter(import_run=run_id).count())],
             restores=[(_("points come back"), int(points)), (_("members get points back"), members)],
-            moves_many_points=limits.needs_second_person(int(points)),
+            points=int(moved),
         )
 
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
@@ -254,7 +255,9 @@ SELECT r.row_key, coalesce(r.refund, ''), r.receipt, r.refunded_at, {_REQUEST}, 
 """  # noqa: S608
 
 _TAKEN: Final = """
-SELECT count(DISTINCT entry.member_id), coalesce(-sum(entry.points), 0)
+SELECT count(DISTINCT entry.member_id), coalesce(-sum(entry.points), 0),
+       greatest(coalesce(-sum(entry.points) FILTER (WHERE entry.points < 0), 0),
+                coalesce(sum(entry.points) FILTER (WHERE entry.points > 0), 0))
   FROM members_refund refund
   JOIN loyalty_entry entry ON entry.purchase_id = refund.purchase_id
    AND entry.idempotency_key LIKE 'refund:' || refund.id || '.' || refund.attempt || ':%%'

@@ -1,17 +1,32 @@
 """Taking back the points of an import: what its kinds have in common, said before and then done."""
 
 from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from loyalty import ledger, limits
+from loyalty.limits import Limit
 from loyalty.policies import settings_now
 from loyalty.rules import caps
-from members.importing.kinds import Text, UndoPreview
+from members.importing.kinds import ImportKind, Text, UndoPreview
 from members.importing.runs import Refused
 from members.models import ImportRun, Member
+from staff.models import User
 
 Told = list[tuple[Text, int]]
+
+
+class PointsKind(ImportKind):
+    """A kind whose undo moves points: one person does so within the limits of an adjustment (docs/adr/0013)."""
+
+    def may_undo_alone(self, points: int, user: User) -> bool:
+        """Up to what one person may still move at once today."""
+        return points <= limits.alone(Limit.ADJUST, limits.counted_as(user))
+
+    def undo_alone(self, points: int, user: User) -> bool:
+        """Counted towards the person's day."""
+        return limits.take_alone(Limit.ADJUST, limits.counted_as(user), points, at=timezone.now())
 
 
 def preview(removes: Told, batch: ledger.BatchPreview) -> UndoPreview:
@@ -32,7 +47,7 @@ def preview(removes: Told, batch: ledger.BatchPreview) -> UndoPreview:
         owed = _("points are owed, and later earnings pay for them")
         removes.append((_("members hold too few points to give them back"), batch.spent_members))
         removes.append((owed if policy == ledger.Policy.DEBT else _("points are let go"), batch.debt))
-    return UndoPreview(removes=removes, obstacles=obstacles, moves_many_points=limits.needs_second_person(batch.points))
+    return UndoPreview(removes=removes, obstacles=obstacles, points=batch.points)
 
 
 def explanation_of(run_id: int) -> dict[str, object]:

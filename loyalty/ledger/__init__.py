@@ -16,7 +16,7 @@ from loyalty.ledger.errors import (
     NotReversible,
 )
 from loyalty.ledger.expiry import expire_due, expire_members
-from loyalty.ledger.lots import LotState, available, available_to, state_of, usable_lots, usable_sql
+from loyalty.ledger.lots import LotState, available, available_to, held_by, state_of, usable_lots, usable_sql
 from loyalty.ledger.posting import account_of, award, debt_of, lock, spend
 from loyalty.ledger.releasing import release
 from loyalty.ledger.returning import give_back, returned
@@ -52,6 +52,7 @@ __all__ = [
     "expire_due",
     "expire_members",
     "give_back",
+    "held_by",
     "lock",
     "lock_accounts",
     "lock_members",

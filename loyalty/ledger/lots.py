@@ -80,6 +80,12 @@ def available_to(member_ids: Iterable[int], at: datetime) -> dict[int, int]:
     return dict(lots.values_list("member_id").annotate(points=Sum("remaining")))
 
 
+def held_by(member_ids: Iterable[int], at: datetime) -> dict[int, int]:
+    """The points of each of these members that can be spent, or once they are active; those without are left out."""
+    lots = Lot.objects.filter(member__in=list(member_ids), remaining__gt=0).exclude(expires_at__lte=at)
+    return dict(lots.values_list("member_id").annotate(points=Sum("remaining")))
+
+
 def portions_of(points: int, lots: Iterable[Lot]) -> tuple[list[Portion], int]:
     """How much to take from each lot, in the order given, to come to ``points``; and how much is missing."""
     portions: list[Portion] = []

@@ -67,12 +67,14 @@ def _dialog(request: DeskRequest, household: Household, member: Member | None, *
         except households.HouseholdError as refusal:
             error = joining.why(refusal, household, member)
     found = joining.reach(household, member) if member and not error else None
+    alone = joining.alone(request.user)
     context = {
         "household": household,
         "member": member,
         "leaves": leaves,
         "error": error,
-        "reach": found,
+        "alone": alone,
+        "needs_second_person": found is not None and found.points > alone and not leaves,
         "lines": joining.told(found, after=leaves) if found else [],
     }
     return render(request, "loyalty/_household_move.html", context)

@@ -29,6 +29,8 @@ from typing import Protocol
 from django.db.backends.utils import CursorWrapper
 from django.utils.functional import Promise
 
+from staff.models import User
+
 Text = str | Promise
 
 # How the columns that most kinds have are called in other systems.
@@ -94,14 +96,14 @@ class Counts:
 class UndoPreview:
     """What taking an import back would do: rows removed and restored, and what stands in the way.
 
-    Each is a list of (words, count). ``obstacles`` stay as they are; the rest is taken back. ``moves_many_points``:
-    more than one person of the desk decides alone.
+    Each is a list of (words, count). ``obstacles`` stay as they are; the rest is taken back. ``points`` are how many
+    it moves, given and taken together or whichever is more.
     """
 
     removes: Sequence[tuple[Text, int]]
     restores: Sequence[tuple[Text, int]] = ()
     obstacles: Sequence[tuple[Text, int]] = ()
-    moves_many_points: bool = False
+    points: int = 0
 
 
 class ImportKind(Protocol):
@@ -151,6 +153,14 @@ class ImportKind(Protocol):
     def undo(self, cursor: CursorWrapper, run_id: int) -> Mapping[str, int]:
         """Take back what the run wrote, in one transaction; returns counts by name. Repeatable."""
         raise NotImplementedError
+
+    def may_undo_alone(self, points: int, user: User) -> bool:
+        """Whether this person could take an import back now that moves so many points, without a second one."""
+        return True
+
+    def undo_alone(self, points: int, user: User) -> bool:
+        """The same, and counted: the next import that they take back today finds so much less. False counts nothing."""
+        return True
 
 
 _kinds: dict[str, ImportKind] = {}

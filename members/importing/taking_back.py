@@ -1,11 +1,15 @@
-"""Taking an import back from the desk: alone, or asked of a second person where many points go or come with it."""
+"""Taking an import back from the desk: alone, or asked of a second person where many points go or come with it.
+
+How many are too many the import's kind says: at once, and of all that one person moves in a day.
+"""
 
 from typing import Final
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from members.importing import background, runs
+from members.importing import background, kinds, runs
 from members.importing.kinds import UndoPreview
 from members.models import ImportRun
 from staff import approvals, figures
@@ -15,17 +19,27 @@ from staff.permissions import Permission
 KIND: Final = "import.undo"
 
 
-def needs_second_person(preview: UndoPreview, user: User) -> bool:
+def needs_second_person(run: ImportRun, preview: UndoPreview, user: User) -> bool:
     """Whether somebody else has to decide it; where nobody else could, it is done at once (docs/adr/0013)."""
-    return preview.moves_many_points and approvals.others_may_decide(KIND, user)
+    alone = kinds.get(run.kind).may_undo_alone(preview.points, user)
+    return not alone and approvals.others_may_decide(KIND, user)
 
 
+@transaction.atomic
 def take_back(run: ImportRun, *, user: User) -> Job | Approval:
-    """Start the job, or ask a second person for it; the same request while that waits."""
-    if not needs_second_person(runs.preview_undo(run), user):
-        return background.start(background.UNDO, run, user=user)
-    if asked := waiting(run):
+    """Start the job, or ask a second person for it; the same job or request while that is not over.
+
+    What it moves counts from when it is started, also where the job then fails.
+    """
+    # Two clicks at once count and start it once.
+    run = ImportRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
+    if run.job is not None and not run.job.is_over:
+        return run.job
+    has_others = approvals.others_may_decide(KIND, user)
+    if has_others and (asked := waiting(run)):
         return asked
+    if kinds.get(run.kind).undo_alone(runs.preview_undo(run).points, user) or not has_others:
+        return background.start(background.UNDO, run, user=user)
     payload = {"run": run.pk, "file": run.file_name}
     return approvals.request(KIND, subject=run.file_name, payload=payload, user=user, about=_about(run))
 

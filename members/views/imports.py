@@ -203,16 +203,14 @@ def import_undo(request: DeskRequest, pk: int) -> HttpResponse:
     """Ask in numbers whether to take an import back (GET, a dialog); posted, it is a job, or asked for."""
     run = get_object_or_404(ImportRun.objects.select_related("job"), pk=pk, state=State.DONE)
     if request.method == "POST":
-        if run.job is None or run.job.is_over:
-            done = taking_back.take_back(run, user=request.user)
-            if isinstance(done, Approval):
-                messages.success(request, _("Asked for: a second person decides."))
+        if isinstance(taking_back.take_back(run, user=request.user), Approval):
+            messages.success(request, _("Asked for: a second person decides."))
         return redirect("members:import", pk=run.pk)
     preview = runs.preview_undo(run)
     context = {
         "run": run,
         "preview": preview,
-        "needs_second_person": taking_back.needs_second_person(preview, request.user),
+        "needs_second_person": taking_back.needs_second_person(run, preview, request.user),
         "waiting": taking_back.waiting(run),
         "may_see": request.user.may(Permission.APPROVALS_VIEW),
     }

@@ -367,8 +367,8 @@ def test_points_that_wait_for_the_delivery_are_released_once() -> None:
     rules.activate(held, user=None, since_ever=True)
     till.post("purchases", sale(member))
     assert till.get(f"members/{member.number}/points").json()["available"] == 128
-    assert till.post("purchases/R-1/release", {}, key="one").json() == {"released": 1, "points": 128}
-    assert till.post("purchases/R-1/release", {}, key="two").json() == {"released": 0, "points": 0}
+    assert till.post("purchases/R-1/release", {}, key="one").json() == {"released": 1, "points": 128, "approval": None}
+    assert till.post("purchases/R-1/release", {}, key="two").json() == {"released": 0, "points": 0, "approval": None}
     assert till.get(f"members/{member.number}/points").json()["available"] == 256
     assert till.post("purchases/R-2/release", {}, key="three").status_code == 404
 

@@ -122,3 +122,41 @@ def test_of_many_who_join_at_once_none_slips_in_above_the_limit() -> None:
     assert outcomes == {"done": 6}
     assert home.members.count() == 1
     assert Approval.objects.count() == 5
+
+
+def test_households_joined_one_after_the_other_are_added_up() -> None:
+    limit(100)
+    agent = make_user("customer_service")
+    first, second = household_of(holder(60)), household_of(holder(50))
+    assert joining.join(first, holder(0), user=agent) is None
+    address = reverse("loyalty:household-join", args=[second.pk])
+    dialog = client_of(agent).get(address, {"member": holder(0, number="M-8").number}).content.decode()
+    assert "More than 40 points come into reach of somebody else" in dialog
+    assert "Ask a second person" in dialog
+    assert isinstance(joining.join(second, holder(0), user=agent), Approval)
+    # What a second person lets in does not count, and somebody else has a day of their own.
+    approvals.approve(Approval.objects.get(), user=make_user("approver"))
+    assert joining.join(household_of(holder(40)), holder(0), user=agent) is None
+    assert joining.join(household_of(holder(100)), holder(0), user=make_user("customer_service")) is None
+
+
+@pytest.mark.parametrize("waiting", ["pending", "held"])
+def test_points_that_are_not_active_yet_count(waiting: str) -> None:
+    limit(100)
+    owner, now = holder(0), timezone.now()
+    when = {"held": True} if waiting == "held" else {"activates_at": now + timedelta(days=3)}
+    ledger.award(member_id=owner.pk, points=101, key="w", occurred_at=now, explanation={}, **when)
+    assert ledger.available(owner.pk, now) == 0
+    asked = joining.join(household_of(owner), holder(0), user=make_user("customer_service"))
+    assert isinstance(asked, Approval)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_households_joined_at_once_by_one_person_are_added_up() -> None:
+    limit(100)
+    agent = make_user("customer_service")
+    pairs = [(household_of(holder(40)), holder(0)) for _ in range(8)]
+    outcomes = at_once(*(lambda pair=pair: joining.join(*pair, user=agent) for pair in pairs))
+    assert outcomes == {"done": 8}
+    assert Approval.objects.count() == 6
+    assert Member.objects.filter(pk__in=[member.pk for _home, member in pairs], household__isnull=False).count() == 2
