@@ -20,6 +20,7 @@ class LoyaltyConfig(AppConfig):
             joining,
             policies,
             refund_undo,
+            refunding,
             reversals,
             transfers,
         )
@@ -42,6 +43,7 @@ class LoyaltyConfig(AppConfig):
         transfers.register()
         reversals.register()
         refund_undo.register()
+        refunding.register()
         releasing.register()
         facts.register()
         history.register()

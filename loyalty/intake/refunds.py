@@ -87,7 +87,7 @@ def record_refund(
     """
     if refunded_at and refunded_at > latest_moment():
         raise RefundRefused("refunded_at", "future")
-    request = _request(amount, lines, currency)
+    request = request_of(amount, lines, currency)
     purchase = _lock(purchase_key)
     refund, is_new = Refund.objects.get_or_create(
         key=key,
@@ -165,7 +165,7 @@ def apply(refund: Refund, purchase: Purchase) -> list[Entry]:
     """
     check_day(refund.refunded_at, purchase)
     before = standings([purchase])[purchase.pk]
-    amount, lines, currency = _asked(refund.request)
+    amount, lines, currency = asked_in(refund.request)
     allocation = allocate(before, amount=amount, lines=lines, currency=currency)
     _write(refund, purchase, allocation)
     try:
@@ -330,7 +330,7 @@ def _lock(purchase_key: str) -> Purchase | None:
     while True:
         purchase = Purchase.objects.filter(key=purchase_key).first()
         if purchase is not None:
-            _lock_payers(purchase)
+            lock_payers(purchase)
             # Read again under the lock: an undo may have removed it meanwhile.
             if locked := Purchase.objects.filter(pk=purchase.pk).first():
                 return locked
@@ -348,13 +348,13 @@ def touched_by(purchases: QuerySet[Purchase]) -> list[int]:
     return sorted({*purchases.values_list("member_id", flat=True), *paid.values_list("member_id", flat=True)})
 
 
-def _lock_payers(purchase: Purchase) -> None:
+def lock_payers(purchase: Purchase) -> None:
     """Lock the accounts that a refund may move, in member order."""
     for member_id in touched_by(Purchase.objects.filter(pk=purchase.pk)):
         ledger.lock(member_id)
 
 
-def _request(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str) -> dict[str, Any]:
+def request_of(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str = "") -> dict[str, Any]:
     """What is asked for as JSON, the same for equal numbers."""
     return {
         "amount": _text(amount),
@@ -365,7 +365,7 @@ def _request(amount: Decimal | None, lines: Sequence[RefundLineInput], currency:
     }
 
 
-def _asked(request: dict[str, Any]) -> tuple[Decimal | None, list[RefundLineInput], str]:
+def asked_in(request: dict[str, Any]) -> tuple[Decimal | None, list[RefundLineInput], str]:
     """The other way round."""
     lines = [
         RefundLineInput(line_no=line["line_no"], quantity=_number(line["quantity"]), amount=_number(line["amount"]))

@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from loyalty import limits, refund_undo, refund_words
+from loyalty import limits, refund_undo, refund_words, refunding
 from loyalty.forms import RefundForm
-from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview_refund, record_refund, refunds
+from loyalty.intake import RecordedRefund, RefundDiffers, RefundRefused, preview_refund, refunds
 from loyalty.models import Account
 from loyalty.views import dialogs
 from members.models import Member, Purchase, Refund
@@ -102,9 +102,9 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
             return render(
                 request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form) | _told(purchase, told)
             )
-        done = record_refund(
+        done = refunding.refund(
+            purchase,
             key=f"desk:{form.cleaned_data['key']}",
-            purchase_key=purchase.key,
             reason=form.cleaned_data["reason"],
             user=request.user,
             **asked,
@@ -112,13 +112,16 @@ def refund(request: DeskRequest, pk: int) -> HttpResponse:
     except RefundRefused as refusal:
         form.add_error("amount" if refusal.field == "amount" and asked["amount"] else None, refund_words.why(refusal))
         return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
-    except RefundDiffers:
-        form.add_error(None, _("This was refunded already. Look at the timeline."))
+    except (RefundDiffers, limits.DayLimitReached) as refusal:
+        reasons: dict[type[Exception], str] = {RefundDiffers: _("This was refunded already. Look at the timeline.")}
+        form.add_error(None, dialogs.why(refusal, reasons))
         return render(request, "loyalty/_purchase_refund.html", _dialog(request, purchase, form))
     return _done(done)
 
 
-def _done(done: RecordedRefund) -> HttpResponse:
+def _done(done: RecordedRefund | Approval) -> HttpResponse:
+    if isinstance(done, Approval):
+        return dialogs.done(_("Asked for: a second person decides."), "look")
     amount = done.refund.amount or 0
     text = _("%(amount)s refunded, %(points)s points taken back.") % {
         "amount": figures.money(amount, done.refund.currency),
@@ -208,6 +211,7 @@ def _told(purchase: Purchase, told: RecordedRefund) -> dict[str, Any]:
     before = account.balance if account else 0
     return {
         "told": told,
+        "needs_second_person": refunding.needs_second_person(told),
         "sentences": sentences,
         "balance": before,
         "balance_after": before + sum(entry.points for entry in told.entries),
