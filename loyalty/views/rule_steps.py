@@ -159,7 +159,7 @@ def _next(version: RuleVersion, user: User, now: datetime) -> tuple[Callout | No
         case State.ACTIVE if may_edit:
             return Callout(
                 _("Version %(version)d is active.") % number,
-                _("It is not edited any more: “Change” writes a new draft, which takes its place once it is active."),
+                _("It is not edited any more: what changes is a new draft, which takes its place once it is active."),
             ), [_retire(number)]
     return None, []
 

@@ -15,6 +15,38 @@ from tests.browser.conftest import Desk
 from tests.factories import make_member
 
 
+def test_what_fails_on_the_way_is_said_above_the_dialog_and_keeps_what_was_typed(
+    desk: Callable[..., Desk],
+) -> None:
+    programme.ensure_defaults()
+    member = make_member()
+    tab = desk(Role.CUSTOMER_SERVICE)
+    page = tab.open(f"/members/{member.number}/")
+    dialog, toasts = page.get_by_role("dialog"), page.locator("#toasts")
+    page.get_by_role("button", name="Give or take points…").click()
+    dialog.get_by_label("Points", exact=True).fill("12")
+    dialog.get_by_label("Comment").fill("Booked twice")
+
+    for answer, said in (
+        (lambda route: route.fulfill(status=404), "That did not work."),
+        (lambda route: route.abort(), "The desk cannot be reached."),
+    ):
+        page.route("**/adjust/", answer)
+        dialog.get_by_role("button", name="See what it does").click()
+        expect(toasts).to_contain_text(said)
+        assert tab.barriers() == []
+        toasts.get_by_role("button", name="Close").click()  # only what is not under the backdrop can be clicked
+        expect(toasts).to_be_empty()
+        page.unroute("**/adjust/")
+    tab.problems.clear()
+
+    expect(dialog.get_by_label("Points", exact=True)).to_have_value("12")
+    dialog.get_by_role("button", name="See what it does").click()
+    dialog.get_by_role("button", name="Give 12 points").click()
+    expect(toasts).to_contain_text("12 points given.")
+    expect(dialog).to_be_hidden()
+
+
 def test_points_are_chosen_released_and_brought_back(desk: Callable[..., Desk]) -> None:
     programme.ensure_defaults()
     member, now = make_member(), timezone.now()
