@@ -155,7 +155,9 @@ def _cells(row: Approval) -> list[object]:
     return [row.requested_at, row.requested_label, kind, title, row.comment, *decision]
 
 
-def _page(request: DeskRequest, found: Approval, *, error: str = "", status: int = 200) -> HttpResponse:
+def _page(
+    request: DeskRequest, found: Approval, *, error: str = "", reason_problem: str = "", status: int = 200
+) -> HttpResponse:
     outlook = approvals.outlook(found)
     title, kind = _words(found)
     may_decide = approvals.may_decide(found, request.user)
@@ -170,6 +172,8 @@ def _page(request: DeskRequest, found: Approval, *, error: str = "", status: int
         "is_waiting": found.state == State.REQUESTED,
         "is_stuck": not may_decide and approvals.is_stuck(found),
         "error": error,
+        "reason_problem": reason_problem,
+        "longest_reason": LONGEST_REASON,
         "typed": request.POST.get("reason", ""),
     }
     return render(request, "staff/approval.html", context, status=status)
@@ -181,7 +185,8 @@ def _refused(request: DeskRequest, pk: int, refusal: approvals.ApprovalError) ->
         approvals.OwnRequest: (_("You asked for this yourself: somebody else decides it."), 403),
         approvals.NotTheirs: (_("This is not yours to decide."), 403),
         approvals.AlreadyDecided: (_("Somebody decided this before you."), 409),
-        approvals.ReasonMissing: (_("Say why: whoever asked will read it."), 422),
     }
+    if isinstance(refusal, approvals.ReasonMissing):
+        return _page(request, _get(pk), reason_problem=_("Say why: whoever asked will read it."), status=422)
     error, status = reasons.get(type(refusal), (str(refusal), 409))
     return _page(request, _get(pk), error=error, status=status)

@@ -66,6 +66,16 @@ def test_approving_carries_it_out_and_keeps_what_the_second_person_saw() -> None
     assert [act.action for act in acts] == ["approval.request", "approval.approve"]
 
 
+def test_a_refusal_without_a_reason_is_marked_at_the_field() -> None:
+    asked = ask()
+    answer = client_of(make_user("approver")).post(reverse("staff:approval_refuse", args=[asked.pk]), {"reason": " "})
+    assert answer.status_code == 422
+    field = answer.text.split('id="reason"')[1].split("</form>")[0]
+    assert 'aria-invalid="true"' in field
+    assert "Say why: whoever asked will read it." in field
+    assert answer.text.count("Say why") == 1
+
+
 def test_refusing_carries_nothing_out_and_needs_a_reason() -> None:
     approval, approver = ask(), make_user("approver")
     with pytest.raises(approvals.ReasonMissing):
