@@ -66,7 +66,7 @@ class MetricView(ApiView):
                 "to": month_text(query.last),
                 "everything": query.everything,
                 "by": query.by,
-                "as_of": freshness().as_of,
+                "as_of": metric.as_of() if metric.as_of else freshness().as_of,
                 "time_zone": settings.TIME_ZONE,
                 "total": _written(figures.total),
                 "rows": [_written(row) for row in figures.rows],

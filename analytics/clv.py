@@ -143,21 +143,31 @@ class Spending:
 
 def fit(of: Summaries) -> tuple[Purchasing, Spending]:
     """Both models. Raises :class:`TooFew`."""
-    repeaters = int(((of.frequency > 0) & (of.mean > 0)).sum())
-    if len(of.frequency) < FEWEST_BUYERS or repeaters < FEWEST_REPEATERS:
-        raise TooFew(f"{len(of.frequency)} buyers, {repeaters} came again")
+    _check(of)
     some = of.sample(FITTED)
     return Purchasing.fitted(some), Spending.fitted(some)
 
 
-def bands(values: "Floats") -> list[str]:
+def foretell(of: Summaries, weeks: float) -> "Floats":
+    """How often each will buy in the next ``weeks`` by a model of their own. Raises :class:`TooFew`."""
+    _check(of)
+    return Purchasing.fitted(of.sample(FITTED)).expected(of, weeks)
+
+
+def _check(of: Summaries) -> None:
+    repeaters = int(((of.frequency > 0) & (of.mean > 0)).sum())
+    if len(of.frequency) < FEWEST_BUYERS or repeaters < FEWEST_REPEATERS:
+        raise TooFew(f"{len(of.frequency)} buyers, {repeaters} came again")
+
+
+def bands(values: "Floats") -> "NDArray[Any]":
     """The band of each value by its place among all; equal values by their order."""
     import numpy as np
 
     place = np.empty(len(values))
     place[np.argsort(-values, kind="stable")] = (np.arange(len(values)) + 1) / max(len(values), 1)
     ends = np.array([end for _name, end in BANDS]) + 1e-12
-    return [BANDS[int(index)][0] for index in np.searchsorted(ends, place)]
+    return np.array([name for name, _end in BANDS])[np.searchsorted(ends, place)]
 
 
 def _minimum(cost: Callable[[Sequence[float]], float], *, start: Sequence[float]) -> list[float]:

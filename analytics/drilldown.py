@@ -118,6 +118,8 @@ def members(metric: Metric, part: str, parameters: Mapping[str, str]) -> MemberL
         return _in_cohort(part, parameters, query)
     if metric.key == "points-liability":
         return MemberList(OUTSTANDING, {"last": query.last}, "points")
+    if metric.key == "lifetime-value":
+        return _valued(part, parameters)
     if metric.key.startswith("campaign-"):
         return _in_arm(metric, part, parameters, query)
     return _in_months(metric, part, query)
@@ -154,6 +156,15 @@ def _in_cohort(part: str, parameters: Mapping[str, str], query: Query) -> Member
         raise BadQuery("cohort", _("Say which cohort: “cohort” is a month such as 2026-11."))
     statement = COHORT[CohortKind(query.kind)] + (BOUGHT_IN_MONTH if part == "numerator" else "")
     return MemberList(statement, {"cohort": cohort, "month": query.first})
+
+
+def _valued(part: str, parameters: Mapping[str, str]) -> MemberList:
+    keys = {name: parameters[name] for name in ("band", "tier") if parameters.get(name)}
+    amount = "value" if part == "numerator" else "1::bigint"
+    statement = f"SELECT member_id, {amount} AS amount FROM analytics_membervalue WHERE true"  # noqa: S608 (our own)
+    return MemberList(
+        statement + "".join(f" AND {name} = %({name})s" for name in keys), keys, "money" if part == "numerator" else ""
+    )
 
 
 def _in_months(metric: Metric, part: str, query: Query) -> MemberList:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from analytics.measures import experiments, nps, redemption, retention, standing
+from analytics.measures import experiments, nps, redemption, retention, standing, value
 from analytics.periods import BadQuery, Query, Span, read_query
 from analytics.readings import Figures
 
@@ -36,7 +37,7 @@ class Metric:
 
     ``cuts`` are the values of ``by``, the first one is the default. ``opens`` says which parts
     (``numerator``, ``denominator``) open a list, and of what: ``members`` or ``answers``. ``url_name`` is the
-    page that shows it.
+    page that shows it. ``as_of`` says for when it stands, where that is not when facts were last collected.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Metric:
     compute: Callable[[Query], Figures]
     span: Callable[[], Span | None] = standing.span
     filters: tuple[str, ...] = ()
+    as_of: Callable[[], datetime | None] | None = None
 
 
 METRICS: dict[str, Metric] = {
@@ -186,6 +188,45 @@ METRICS: dict[str, Metric] = {
             url_name="analytics:overview",
             compute=standing.members_by_tier,
             filters=("tier",),
+        ),
+        Metric(
+            key="lifetime-value",
+            name=gettext_lazy("Lifetime value"),
+            definition=gettext_lazy(
+                "What a member who has ever bought will probably spend in the 12 months after the last valuation: "
+                "purchases expected by the BG/NBD model × amount expected by the Gamma-Gamma model, net of refunds, in "
+                "the programme's currency, not discounted. Bands are shares of these members, the most valuable first; "
+                "tiers are those at the valuation."
+            ),
+            unit=Unit.MONEY,
+            numerator=gettext_lazy("expected spend in the next 12 months"),
+            denominator=gettext_lazy("members who have ever bought"),
+            good=Good.UP,
+            cuts=("band", "tier"),
+            opens={"numerator": "members", "denominator": "members"},
+            url_name="analytics:value",
+            compute=value.lifetime_value,
+            as_of=value.as_of,
+            filters=("tier",),
+        ),
+        Metric(
+            key="value-forecast",
+            name=gettext_lazy("Bought against the forecast"),
+            definition=gettext_lazy(
+                # The % is itself, xgettext:no-python-format
+                "Days on which members bought in the 13 weeks before the last valuation ÷ those that the BG/NBD model "
+                "foretold from what was bought before these weeks. At 100% it foretold as many as there were; over it, "
+                "too few. Of more than 100,000 members an even sample."
+            ),
+            unit=Unit.PERCENT,
+            numerator=gettext_lazy("days with a purchase"),
+            denominator=gettext_lazy("days foretold"),
+            good=Good.NEITHER,
+            cuts=("purchases",),
+            opens={},
+            url_name="analytics:value",
+            compute=value.forecast,
+            as_of=value.as_of,
         ),
         Metric(
             key="campaign-conversion",

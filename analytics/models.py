@@ -306,8 +306,8 @@ class ArmEvent(models.Model):
 class MemberValue(models.Model):
     """What a member will probably do in the 12 months after the last valuation (``analytics/valuing.py``).
 
-    ``purchases`` and ``value`` are expectations, ``alive`` is the chance that the member has not left. Members who
-    never bought have no row.
+    ``purchases`` and ``value`` are expectations, ``alive`` is the chance that the member has not left, ``tier`` the key
+    of the tier at that moment. Members who never bought have no row.
     """
 
     member = models.OneToOneField(
@@ -317,6 +317,7 @@ class MemberValue(models.Model):
     value = models.DecimalField(max_digits=16, decimal_places=2)
     alive = models.FloatField()
     band = models.CharField(max_length=6)
+    tier = models.CharField(max_length=16, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -335,7 +336,11 @@ class MemberValue(models.Model):
 
 
 class ValueFit(models.Model):
-    """One valuation of all members: when, of how many, the parameters of both models, and what all are worth."""
+    """One valuation of all members: when, of how many, the parameters of both models, and what all are worth.
+
+    ``groups`` are sums over the rows by band and tier, ``holdout`` what was foretold for the weeks before beside what
+    was bought (``valuing.py`` writes both).
+    """
 
     as_of = models.DateTimeField()
     members = models.IntegerField()
@@ -347,6 +352,8 @@ class ValueFit(models.Model):
     q = models.FloatField()
     v = models.FloatField()
     expected = models.FloatField()
+    groups: Any = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    holdout: Any = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
 
     def __str__(self) -> str:
         return f"{self.members} at {self.as_of:%Y-%m-%d}"

@@ -51,6 +51,8 @@ def key_words() -> dict[str, str]:
         "score": _("Score"),
         "survey": _("Survey"),
         "arm": _("Arm"),
+        "band": _("Band"),
+        "purchases": _("Purchase days before"),
     }
 
 
@@ -58,6 +60,8 @@ def names(by: str) -> Mapping[str, str]:
     """Words for the values of a key that are ids or keys of rows: tiers and rewards."""
     if by == "tier":
         return tier_names()
+    if by == "band":
+        return {"top": _("Top 10%"), "high": _("Next 20%"), "middle": _("Next 30%"), "low": _("Other 40%")}
     if by == "reward":
         return {str(reward.pk): reward_name(reward) for reward in Reward.objects.all()}
     return {}

@@ -1,10 +1,8 @@
 """Celery's doors into this room."""
 
 from celery import shared_task
-from django.utils.translation import gettext as _
 
 from analytics import collect, valuing
-from staff import jobs
 
 
 @shared_task
@@ -16,4 +14,4 @@ def collect_facts() -> None:
 @shared_task
 def value_members() -> None:
     """Nightly: say of every member what they will probably spend in the next 12 months."""
-    jobs.start(valuing.JOB, title=_("Value all members"), payload={}, user=None)
+    valuing.start(user=None)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from analytics.views import experiments, lists, pages
+from analytics.views import experiments, lists, pages, value
 
 app_name = "analytics"
 
@@ -15,6 +15,8 @@ urlpatterns = [
     path("nps/answers/csv/", lists.answers_csv, name="answers_csv"),
     path("ab/", experiments.ab, name="ab"),
     path("ab/<int:pk>/", experiments.ab_result, name="ab_result"),
+    path("value/", value.lifetime_value, name="value"),
+    path("value/refresh/", value.refresh, name="value-refresh"),
     path("members/", lists.members, name="members"),
     path("members/csv/", lists.members_csv, name="members_csv"),
     path("metrics/", pages.metrics, name="metrics"),

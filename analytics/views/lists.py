@@ -132,6 +132,8 @@ def _where(keys: dict[str, str]) -> str:
         parts.append(month_words(keys["month"][:7]))
     elif keys.get("from") and keys.get("to"):
         parts.append(f"{month_words(keys['from'][:7])} – {month_words(keys['to'][:7])}")
+    if keys.get("band"):
+        parts.append(tables.names("band").get(keys["band"], keys["band"]))
     if keys.get("tier"):
         parts.append(tables.tier_names().get(keys["tier"], keys["tier"]))
     if reward := Reward.objects.filter(pk=int(keys.get("reward") or 0)).first():

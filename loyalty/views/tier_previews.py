@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import replace_url
@@ -79,7 +80,7 @@ def members_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
         raise Http404
     moves = ForeseenMove.objects.filter(job=job).order_by("from_tier__rank", "to_tier__rank", "member_id")
     rows = moves.values_list("member__number", "from_tier__key", "to_tier__key").iterator(CSV_CHUNK)
-    return csv_response("tier-preview", ["member", "from", "to"], rows)
+    return csv_response("tier-preview", [_("member"), _("from tier"), _("to tier")], rows)
 
 
 def found(pk: str) -> Job | None:

@@ -1,23 +1,30 @@
 """Lifetime value: the models, everybody valued and banded, and the band in conditions and rules."""
 
-from datetime import timedelta
+import csv
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from django.db import connection
+from django.db.models import F
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from scipy.integrate import quad
 from scipy.stats import beta, gamma
 
-from analytics import clv, valuing
+from analytics import clv, drilldown, valuing
+from analytics.metrics import METRICS, ask
 from analytics.models import MemberValue, ValueFit
 from loyalty import programme
 from loyalty.intake import record_refund
+from loyalty.models import Tier, TierStanding
 from members import conditions
 from members.models import Member, Purchase
-from staff import jobs
-from tests.factories import make_member, make_purchase
+from staff import figures, jobs
+from staff.models import Job
+from staff.permissions import Role
+from tests.factories import make_member, make_purchase, make_user
 from tests.loyalty.test_earning import buy, in_force
 
 # What Fader, Hardie and Lee (2005) and Fader and Hardie (2013) found in the shop of their examples.
@@ -77,7 +84,7 @@ def test_a_customer_of_the_paper_is_expected_to_buy_as_it_says() -> None:
 
 
 def test_bands_take_their_share_of_members() -> None:
-    found = clv.bands(np.arange(100.0))
+    found = clv.bands(np.arange(100.0)).tolist()
     assert [found.count(name) for name, _end in clv.BANDS] == [10, 20, 30, 40]
     assert (found[99], found[0]) == ("top", "low")
 
@@ -120,7 +127,7 @@ def test_everybody_who_bought_is_valued_net_of_refunds_in_one_pass(shop: list[Me
     record_refund(key="back", purchase_key=returned.key)
     with CaptureQueriesContext(connection) as asked:
         fit = valuing.value_members(timezone.now())
-    assert len(asked) <= 9
+    assert len(asked) <= 12
     assert fit.members == len(shop) == MemberValue.objects.count()
     assert not MemberValue.objects.filter(member_id__in=[never.pk, returned.member_id]).exists()
     assert MemberValue.objects.filter(band="top").count() == 30
@@ -152,3 +159,83 @@ def test_the_job_says_so_where_there_are_too_few() -> None:
     job = jobs.create(valuing.JOB, title="Value", payload={}, user=None)
     assert "Too few" in jobs.run_inline(job).result["summary"]
     assert not ValueFit.objects.exists()
+
+
+def signed_in(role: str = Role.MARKETING_MANAGER) -> Client:
+    client = Client()
+    client.force_login(make_user(role))
+    return client
+
+
+def test_the_page_says_what_members_will_spend_and_opens_the_very_members(shop: list[Member]) -> None:
+    programme.ensure_defaults()
+    gold = Tier.objects.get(key="gold")
+    TierStanding.objects.create(member=shop[2], tier=gold, since=timezone.now(), evaluated_at=timezone.now())
+    fit = valuing.value_members(timezone.now())
+    TierStanding.objects.all().delete()  # tiers are those at the valuation
+    by_band = ask(METRICS["lifetime-value"], {})[1]
+    by_tier = ask(METRICS["lifetime-value"], {"by": "tier"})[1]
+    assert by_band.total == by_tier.total
+    assert by_band.total.numerator == pytest.approx(fit.expected, abs=0.01)
+    assert [row.denominator for row in by_band.rows] == [30, 60, 90, 120]
+    assert {row.keys["tier"]: row.denominator for row in by_tier.rows} == {"bronze": 299, "gold": 1}
+    for row in (by_band.total, *by_band.rows, *by_tier.rows):
+        for part, told in (("numerator", row.numerator), ("denominator", row.denominator)):
+            total = drilldown.members(METRICS["lifetime-value"], part, row.keys).size()[1]
+            assert total == pytest.approx(told)
+    desk = signed_in(Role.EXECUTIVE)
+    desk.get("/analytics/value/")
+    with CaptureQueriesContext(connection) as asked:
+        page = desk.get("/analytics/value/").content.decode()
+    assert len(asked) <= 20
+    assert figures.money(by_band.total.value or 0) in page
+    assert figures.percent((by_band.rows[0].parts["value_share"] or 0) / 100) in page
+    url = drilldown.url("lifetime-value", by_band.rows[0])
+    assert "Top 10%" in desk.get(url).content.decode()
+    assert "Recalculate now" not in page
+    spoken = desk.get("/analytics/csv/lifetime-value/?by=tier")
+    lines = list(csv.DictReader(b"".join(spoken).decode().splitlines()))  # type: ignore[arg-type]
+    assert [float(line["numerator"]) for line in lines] == [row.numerator for row in by_tier.rows]
+
+
+def test_the_forecast_is_held_against_weeks_that_it_did_not_see(shop: list[Member]) -> None:
+    now = timezone.now()
+    cut = timezone.localtime(now - valuing.HOLDOUT, timezone.get_default_timezone()).date()
+    fit = valuing.value_members(now)
+    days: dict[int, set[date]] = {}
+    for purchase in Purchase.objects.all():
+        at = timezone.localtime(purchase.purchased_at, timezone.get_default_timezone()).date()
+        days.setdefault(purchase.member_id, set()).add(at)
+    known = {pk: (sum(day <= cut for day in found), sum(day > cut for day in found)) for pk, found in days.items()}
+    for group, (_name, least, most) in zip(fit.holdout["groups"], valuing.BOUGHT_BEFORE, strict=True):
+        some = [after for before, after in known.values() if least <= before <= most]
+        assert (group["members"], group["bought"]) == (len(some), sum(some))
+    total = ask(METRICS["value-forecast"], {})[1].total
+    assert total.denominator is not None
+    assert total.denominator > 0
+    Purchase.objects.filter(purchased_at__gt=now - valuing.HOLDOUT).delete()
+    assert valuing.value_members(now).holdout["groups"][0]["foretold"] == fit.holdout["groups"][0]["foretold"]
+
+
+def test_a_shop_that_just_opened_has_values_and_no_forecast_yet(shop: list[Member]) -> None:
+    Purchase.objects.update(purchased_at=F("purchased_at") + timedelta(days=140))
+    fit = valuing.value_members(timezone.now())
+    assert fit.holdout == {}
+    assert "Too little history" in signed_in().get("/analytics/value/").content.decode()
+
+
+@pytest.mark.django_db
+def test_before_the_first_valuation_the_page_says_what_it_takes_and_starts_one() -> None:
+    desk = signed_in()
+    assert "Nobody is valued yet" in desk.get("/analytics/value/").content.decode()
+    desk.post("/analytics/value/refresh/")
+    desk.post("/analytics/value/refresh/")
+    job = Job.objects.get(kind=valuing.JOB)
+    assert f'id="job-{job.pk}"' in desk.get("/analytics/value/").content.decode()
+    assert "Members are being valued now." in signed_in(Role.EXECUTIVE).get("/analytics/value/").content.decode()
+
+
+def test_a_valuation_that_two_nights_missed_is_said_above_the_figures(shop: list[Member]) -> None:
+    valuing.value_members(timezone.now() - timedelta(days=3))
+    page = signed_in().get("/analytics/value/").content.decode()
+    assert "members were not valued since" in page

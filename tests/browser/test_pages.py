@@ -5,21 +5,24 @@ the address.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
-from loyalty import adjustments, ledger, programme, rewards, rules
+from analytics import valuing
+from loyalty import adjustments, ledger, programme, rewards, rules, tiers
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, Reward, RuleVersion
 from loyalty.rules import starters
+from loyalty.tiers import preview
 from members import households, segments
 from members.importing import runs
 from members.importing.options import Options
 from members.models import ImportRun
-from staff import api_keys, audit, people
+from staff import api_keys, audit, jobs, people
 from staff.models import Approval, Job
 from staff.permissions import Role
 from tests.analytics.programme import an_ab_result, an_imported_result, half_a_year_of_everything
@@ -222,6 +225,35 @@ def a_segment_that_is_used() -> str:
     return f"/members/segments/{inside.pk}/"
 
 
+def members_of_value() -> str:
+    """A valuation of some who came once and some who came again."""
+    programme.ensure_defaults()
+    now = timezone.now()
+    for place in range(240):
+        member = make_member()
+        for visit in range(1 if place % 2 else 2 + place % 7):
+            at = now - timedelta(days=300 - 40 * visit - place % 30)
+            make_purchase(member, amount=40 + place, purchased_at=at)
+    valuing.value_members(now)
+    return "/analytics/value/"
+
+
+def a_tier_preview() -> str:
+    """Who would move under thresholds that were typed."""
+    programme.ensure_defaults()
+    for amount in (2_500, 7_500):
+        record_purchase(
+            member_id=make_member().pk, key=f"{amount}", purchased_at=timezone.now(), amount=Decimal(amount)
+        )
+    thresholds = {"silver": 3_000, "gold": 7_000}
+    rungs = [
+        replace(rung, thresholds={"spend": Decimal(thresholds[rung.key])}) if rung.key in thresholds else rung
+        for rung in tiers.ladder().rungs
+    ]
+    job = preview.start(tiers.Ladder(rungs, tiers.ladder().scheme), form="", user=make_user())
+    return str(jobs.run_inline(job).result["links"][0]["url"])
+
+
 def a_household() -> str:
     """A household of two."""
     home = households.create(name="Wang", kind="household", user=None)
@@ -245,6 +277,8 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         (half_a_year_of_everything, Role.EXECUTIVE),
         *((f"/analytics/{page}/", Role.EXECUTIVE) for page in ("retention", "redemption", "nps", "nps/answers", "ab")),
         *((page, Role.EXECUTIVE) for page in (an_ab_result, an_imported_result)),
+        ("/analytics/value/", Role.EXECUTIVE),
+        (members_of_value, Role.MARKETING_MANAGER),
         ("/analytics/members/?metric=members-by-tier&tier=silver", Role.APPROVER),
         ("/analytics/metrics/", Role.EXECUTIVE),
     ],
@@ -256,6 +290,7 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
             for page in ("tiers", "tiers/downgrades", "rules", "rewards", "rewards/new")
         ),
         (reward_form, Role.MARKETING_MANAGER),
+        (a_tier_preview, Role.MARKETING_MANAGER),
         ("/programme/rules/?q=nothing", Role.EXECUTIVE),
         *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
         *((page, Role.MARKETING_MANAGER) for page in (two_versions_of_a_rule, a_draft_of_a_rule, a_simulated_basket)),

@@ -343,6 +343,8 @@ TABLE: dict[str, Row] = {
     "analytics:answers_csv": opens(P.ANALYTICS_VIEW),
     "analytics:ab": opens(P.ANALYTICS_VIEW),
     "analytics:ab_result": opens(P.ANALYTICS_VIEW, a_finished_campaign),
+    "analytics:value": opens(P.ANALYTICS_VIEW),
+    "analytics:value-refresh": posts(P.PROGRAMME_EDIT),
     "analytics:members": opens(P.ANALYTICS_VIEW, query="metric=active-members"),
     "analytics:members_csv": opens(P.ANALYTICS_VIEW, query="metric=active-members"),
     "analytics:metrics": opens(P.ANALYTICS_VIEW),
