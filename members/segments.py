@@ -30,21 +30,27 @@ JOB: Final = "build-segments"
 # Numbers of our own for advisory locks: writing definitions (so that no two make a circle), building one segment.
 DEFINING, BUILDING = 5_107_011, 5_107_012
 
-# One difference: who ought to be in it against who is. ``statement_timestamp`` is read after the lock is held, so
-# that no one leaves before they came.
+# One difference: who ought to be in it against who is. A full join is never done by going through one side for each
+# row of the other: an anti join was, where statistics took the segment to be empty, and passed over each row that the
+# same statement had inserted. ``statement_timestamp`` is read after the lock is held, so that no one leaves before
+# they came.
 DIFFERENCE: Final = """
 WITH matching AS MATERIALIZED ({matching}),
+known AS MATERIALIZED (
+    SELECT member_id FROM members_segmentmember WHERE segment_id = {segment} AND left_at IS NULL
+),
+moved AS MATERIALIZED (
+    SELECT matching.id AS comes, known.member_id AS goes FROM matching FULL JOIN known ON known.member_id = matching.id
+     WHERE matching.id IS NULL OR known.member_id IS NULL
+),
 gone AS (
     UPDATE members_segmentmember s SET left_at = statement_timestamp()
-     WHERE s.segment_id = {segment} AND s.left_at IS NULL
-       AND NOT EXISTS (SELECT FROM matching WHERE matching.id = s.member_id)
+      FROM moved WHERE s.segment_id = {segment} AND s.left_at IS NULL AND s.member_id = moved.goes
     RETURNING 1
 ),
 come AS (
     INSERT INTO members_segmentmember (segment_id, member_id, entered_at)
-    SELECT {segment}, matching.id, statement_timestamp() FROM matching
-     WHERE NOT EXISTS (SELECT FROM members_segmentmember s
-                        WHERE s.segment_id = {segment} AND s.left_at IS NULL AND s.member_id = matching.id)
+    SELECT {segment}, comes, statement_timestamp() FROM moved WHERE comes IS NOT NULL
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM matching), (SELECT count(*) FROM come), (SELECT count(*) FROM gone),
