@@ -103,7 +103,7 @@ def audited_acts() -> str:
 
 def changed_people() -> str:
     """The changes of configuration, with a difference."""
-    people.change_role(make_user("executive"), "approver", by=make_user())
+    people.change_role(make_user("approver"), "executive", by=make_user())
     return "/desk/audit/changes/"
 
 
