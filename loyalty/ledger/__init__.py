@@ -7,6 +7,7 @@ one entry that explains itself. The database checks the sums at commit (docs/adr
 from loyalty.ledger.activity import prolong
 from loyalty.ledger.balances import Balances, balances_of
 from loyalty.ledger.bulk import STAGING_COLUMNS, lock_accounts, lock_members, post_awards, refresh_plans, stage
+from loyalty.ledger.clawbacks import Holdings, Taking, claw_back
 from loyalty.ledger.errors import (
     AlreadyReversed,
     InsufficientPoints,
@@ -21,7 +22,7 @@ from loyalty.ledger.posting import account_of, award, debt_of, lock, spend
 from loyalty.ledger.releasing import release
 from loyalty.ledger.returning import give_back, returned
 from loyalty.ledger.spending import SPENDING_COLUMNS, post_spends
-from loyalty.ledger.taking import ReversalPreview, claw_back, counts_as_given_back, preview_reversal, reverse
+from loyalty.ledger.taking import ReversalPreview, counts_as_given_back, preview_reversal, reverse
 from loyalty.ledger.transferring import transfer
 from loyalty.ledger.undo import AlreadySpent, BatchPreview, preview_batch, undo_batch
 from loyalty.models import Policy
@@ -33,6 +34,7 @@ __all__ = [
     "AlreadySpent",
     "Balances",
     "BatchPreview",
+    "Holdings",
     "InsufficientPoints",
     "KeyReused",
     "LedgerError",
@@ -41,6 +43,7 @@ __all__ = [
     "NotReversible",
     "Policy",
     "ReversalPreview",
+    "Taking",
     "account_of",
     "available",
     "available_to",

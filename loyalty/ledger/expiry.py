@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from loyalty.ledger.activity import prolong_by_activity, prolong_everybody
 from loyalty.ledger.bulk import append, lock_members, stage
+from loyalty.models import Account, Lot
 from staff import jobs
 from staff.models import Job
 
@@ -55,6 +56,15 @@ def expire_members(cursor: CursorWrapper, members: Sequence[int], now: datetime)
     """Take out the expired points of these members, whose accounts are locked; returns how many lots."""
     prolong_by_activity(cursor, members, now)
     return _expire(cursor, now, members, None)[0]
+
+
+def expire_if_due(account: Account, at: datetime) -> None:
+    """Take out what has expired of one member by then; the account is locked, and brought up to date."""
+    if not Lot.objects.filter(member_id=account.pk, remaining__gt=0, expires_at__lte=at).exists():
+        return
+    with connection.cursor() as cursor:
+        expire_members(cursor, [account.pk], at)
+    account.refresh_from_db()
 
 
 def _expire(cursor: CursorWrapper, now: datetime, members: Sequence[int], limit: int | None) -> tuple[int, int]:

@@ -140,7 +140,7 @@ def bring(account: Account, movement: Movement, lot: Lot) -> Entry:
     is locked, and brought up to date.
     """
     paid = min(account.debt, movement.points)
-    entry = _drawn_up(account, replace(movement, debt=-paid))
+    entry = drawn_up(account, replace(movement, debt=-paid))
     entry.created_at = timezone.now()
     values = {name: getattr(entry, name) for name in _ENTRY} | {"explanation": json.dumps(entry.explanation)}
     values |= {f"lot_{name}": getattr(lot, name) for name in ("points", "activates_at", "expires_at", "idle_months")}
@@ -163,7 +163,7 @@ def bring(account: Account, movement: Movement, lot: Lot) -> Entry:
 
 def write(account: Account, movement: Movement) -> Entry:
     """Append the entry and move the account, which is locked; ``account`` is brought up to date."""
-    entry = _drawn_up(account, movement)
+    entry = drawn_up(account, movement)
     try:
         entry.save(force_insert=True)
     except IntegrityError as error:
@@ -176,7 +176,8 @@ def write(account: Account, movement: Movement) -> Entry:
     return entry
 
 
-def _drawn_up(account: Account, movement: Movement) -> Entry:
+def drawn_up(account: Account, movement: Movement) -> Entry:
+    """The entry of a movement as it will be written; the account is locked."""
     return Entry(
         member_id=movement.member_id,
         seq=account.version + 1,

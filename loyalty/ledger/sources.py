@@ -22,8 +22,9 @@ def bring_back(
     These had been debt that a clawback made; they stem from the award that the clawback names.
     """
     points: Counter[int] = Counter()
+    sources = _sources([lot.pk for lot, _part in came])
     for lot, part in came:
-        points.update(split(part, _sources(lot)))
+        points.update(split(part, sources[lot.pk]))
     clawback = entry.reverses
     if owed and clawback and clawback.award_id:
         points[clawback.award_id] += owed
@@ -41,23 +42,31 @@ def bring_back(
     )
 
 
-def lots_of(award: Entry) -> list[int]:
-    """The ids of the lots in which points of an award are or were: its own, and those that came back."""
-    own = list(Lot.objects.filter(entry=award).values_list("pk", flat=True))
-    return own + list(LotSource.objects.filter(award=award).order_by("lot").values_list("lot", flat=True))
+def lots_of(awards: Sequence[int]) -> dict[int, list[int]]:
+    """The ids of the lots in which points of these awards are or were, by award: its own, and those that came back."""
+    lots: dict[int, list[int]] = {award: [] for award in awards}
+    for pk, award in Lot.objects.filter(entry__in=awards).values_list("pk", "entry_id"):
+        lots[award].append(pk)
+    for pk, award in LotSource.objects.filter(award__in=awards).order_by("lot").values_list("lot_id", "award_id"):
+        lots[award].append(pk)
+    return lots
 
 
-def expired_of(award: Entry) -> int:
-    """How many points of an award expired unused, wherever they were by then."""
+def expired_of(lots: Mapping[int, Sequence[int]]) -> Counter[int]:
+    """How many points of each award expired unused, wherever they were by then; ``lots`` as of :func:`lots_of`."""
     expiries = Draw.objects.filter(entry__kind=Entry.Kind.EXPIRE, entry__reversed_by__isnull=True)
-    drawn = dict(expiries.filter(lot__in=lots_of(award)).values_list("lot").annotate(points=Sum("points")))
-    lots = Lot.objects.in_bulk(drawn)
-    return sum(split(points, _sources(lots[pk])).get(award.pk, 0) for pk, points in drawn.items())
+    drawn = expiries.filter(lot__in={pk for some in lots.values() for pk in some}).order_by()
+    expired: Counter[int] = Counter()
+    by_lot = dict(drawn.values_list("lot").annotate(points=Sum("points")))
+    sources = _sources(list(by_lot))
+    for pk, points in by_lot.items():
+        expired.update(split(points, sources[pk]))
+    return expired
 
 
 def awards_of(lots: Sequence[int]) -> set[int]:
     """The ids of the entries that first brought the points of these lots."""
-    return {award for lot in Lot.objects.filter(pk__in=lots) for award in _sources(lot)}
+    return {award for sources in _sources(lots).values() for award in sources}
 
 
 def split(points: int, weights: Mapping[int, int]) -> dict[int, int]:
@@ -72,5 +81,10 @@ def split(points: int, weights: Mapping[int, int]) -> dict[int, int]:
     return shares
 
 
-def _sources(lot: Lot) -> dict[int, int]:
-    return dict(lot.sources.values_list("award_id", "points")) or {lot.entry_id: lot.points}
+def _sources(lots: Sequence[int]) -> dict[int, dict[int, int]]:
+    """From which awards the points of these lots stem, by lot: from its own entry where nothing else is kept."""
+    sources: dict[int, dict[int, int]] = {}
+    for lot, award, points in LotSource.objects.filter(lot__in=lots).values_list("lot_id", "award_id", "points"):
+        sources.setdefault(lot, {})[award] = points
+    own = Lot.objects.filter(pk__in=[pk for pk in lots if pk not in sources])
+    return sources | {pk: {entry: points} for pk, entry, points in own.values_list("pk", "entry_id", "points")}

@@ -1,23 +1,22 @@
-"""Taking points back: a whole entry by its reversal, a part of an award by a clawback (docs/adr/0008)."""
+"""Taking a whole entry back by its reversal (docs/adr/0008); a part of an award: :mod:`loyalty.ledger.clawbacks`."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, transaction
-from django.db.models import BigIntegerField, F, Sum
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
-from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, MoreThanAwarded, NotReversible
-from loyalty.ledger.expiry import expire_members
+from loyalty.ledger.clawbacks import own_first
+from loyalty.ledger.errors import AlreadyReversed, InsufficientPoints, NotReversible
+from loyalty.ledger.expiry import expire_if_due
 from loyalty.ledger.lots import Portion, portions_of
 from loyalty.ledger.movement import Movement
 from loyalty.ledger.posting import award, draw, lock, write
 from loyalty.ledger.returning import returned
-from loyalty.ledger.sources import awards_of, bring_back, expired_of, lots_of
+from loyalty.ledger.sources import awards_of, bring_back, lots_of
 from loyalty.models import Account, Draw, Entry, Lot, Policy
 
 
@@ -57,13 +56,13 @@ def reverse(
             raise NotReversible
         if entry.points < 0 or entry.kind == Entry.Kind.CLAWBACK:
             return _give_back(account, entry, movement, grace_until)
-        _expire(account, movement.occurred_at)
+        expire_if_due(account, movement.occurred_at)
         expired_at = _restore(account, entry, movement)
         portions, missing = portions_of(entry.points, _own_lot_first(entry, movement.occurred_at))
         reversal = _take(account, movement, portions, missing, policy)
         if expired_at:
             # A lot that came back may hold points of other awards too: these have still expired.
-            _expire(account, max(expired_at, movement.occurred_at))
+            expire_if_due(account, max(expired_at, movement.occurred_at))
         if missing and policy == Policy.TAKE:
             _let_go(reversal, missing)
         return reversal
@@ -90,8 +89,8 @@ def preview_reversal(entry: Entry, *, occurred_at: datetime, grace_until: dateti
     """What :func:`reverse` would do; raises what it raises. It is done and rolled back: nothing is left of it."""
     with transaction.atomic():
         account = lock(entry.member_id)
-        _expire(account, occurred_at)
-        own, others, debt = _what_is_there(account, lots_of(entry))
+        expire_if_due(account, occurred_at)
+        own, others, debt = _what_is_there(account, lots_of([entry.pk])[entry.pk])
         reversal = reverse(
             entry,
             key=f"preview:{uuid4().hex}",
@@ -101,7 +100,7 @@ def preview_reversal(entry: Entry, *, occurred_at: datetime, grace_until: dateti
             grace_until=grace_until,
         )
         account.refresh_from_db()
-        own_left, others_left, owed = _what_is_there(account, lots_of(entry))
+        own_left, others_left, owed = _what_is_there(account, lots_of([entry.pk])[entry.pk])
         in_grace = Lot.objects.filter(entry=reversal).values_list("points", flat=True).first() or 0
         transaction.set_rollback(True)
     if entry.points < 0:
@@ -127,64 +126,6 @@ def counts_as_given_back(expiry: Entry) -> bool:
     return parts.filter(explanation__has_key="expired").exists()
 
 
-def claw_back(
-    award: Entry,
-    *,
-    points: int,
-    qualifying: int,
-    key: str,
-    policy: str,
-    occurred_at: datetime,
-    explanation: dict[str, Any],
-    refund_id: int | None = None,
-) -> Entry | None:
-    """Take a part of an award back; all parts together never come to more than the award.
-
-    Points of the award that have expired are gone already and not taken a second time: the member gives
-    back only what exceeds them. ``policy`` decides what happens to points that are spent. The entry says
-    what was asked for, what had expired of it and what was let go; it may come to nothing. None where
-    nothing is asked for. The same key with the same input returns the first entry.
-
-    Raises :class:`~loyalty.ledger.MoreThanAwarded`, :class:`~loyalty.ledger.AlreadyReversed`,
-    :class:`~loyalty.ledger.InsufficientPoints` and :class:`~loyalty.ledger.KeyReused`.
-    """
-    if points < 0 or qualifying < 0:
-        raise ValueError(f"a clawback takes points, not {points} and {qualifying}")
-    if not points and not qualifying:
-        return None
-    told = explanation | {"asked": points, "asked_qualifying": qualifying}
-    if refund_id is not None:
-        told["refund"] = refund_id
-    movement = Movement(
-        member_id=award.member_id,
-        kind=Entry.Kind.CLAWBACK,
-        points=0,
-        qualifying=-qualifying,
-        counts_at=_counted_at(award),
-        key=key,
-        occurred_at=occurred_at,
-        explanation=told,
-        purchase_id=award.purchase_id,
-        rule_version_id=award.rule_version_id,
-        award_id=award.pk,
-    )
-    with transaction.atomic():
-        account = lock(award.member_id)
-        if before := movement.written_before():
-            return before
-        if Entry.objects.filter(reverses=award).exists():
-            raise AlreadyReversed(award.pk)
-        _expire(account, occurred_at)
-        due = _due(award, points, qualifying)
-        portions, missing = portions_of(due, _own_lot_first(award, occurred_at))
-        taken = due - missing if policy == Policy.TAKE else due
-        if due < points:
-            told["expired"] = points - due
-        if taken < due:
-            told["let_go"] = due - taken
-        return _take(account, replace(movement, points=-taken, explanation=told), portions, missing, policy)
-
-
 def _counted_at(entry: Entry) -> datetime | None:
     """When the qualifying points of an entry count, for the one that takes them back."""
     return (entry.counts_at or entry.occurred_at) if entry.qualifying else None
@@ -207,15 +148,6 @@ def _reversal(entry: Entry, explanation: dict[str, Any], at: datetime, key: str 
     )
 
 
-def _expire(account: Account, at: datetime) -> None:
-    """Take out what has expired by now: it is not there to be taken back."""
-    if not Lot.objects.filter(member_id=account.pk, remaining__gt=0, expires_at__lte=at).exists():
-        return
-    with connection.cursor() as cursor:
-        expire_members(cursor, [account.pk], at)
-    account.refresh_from_db()
-
-
 def standing_parts(entry_ids: list[int]) -> list[Entry]:
     """The clawbacks of these awards that were not taken back themselves."""
     parts = Entry.objects.filter(award__in=entry_ids, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
@@ -230,7 +162,9 @@ def _restore(account: Account, entry: Entry, movement: Movement) -> datetime | N
     expired_at = None
     for part in standing_parts([entry.pk]):
         _give_back(account, part, _reversal(part, movement.explanation, movement.occurred_at), None)
-    expiries = Entry.objects.filter(draws__lot__in=lots_of(entry), kind=Entry.Kind.EXPIRE, reversed_by__isnull=True)
+    expiries = Entry.objects.filter(
+        draws__lot__in=lots_of([entry.pk])[entry.pk], kind=Entry.Kind.EXPIRE, reversed_by__isnull=True
+    )
     for expiry in expiries.order_by("seq"):
         # Into its own lot whatever the member owes: the reversal takes it from there at once.
         reversal = write(account, _reversal(expiry, movement.explanation, movement.occurred_at))
@@ -284,12 +218,9 @@ def _expiry_of_own(entry: Entry, at: datetime, grace_until: datetime | None) -> 
 
 def _own_lot_first(entry: Entry, at: datetime) -> list[Lot]:
     """What can be taken back: of the award's own lot, of what can be spent, and of what is still pending."""
-    lots, own = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0), lots_of(entry)
-    ordered = list(lots.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id"))
-    return sorted(
-        ordered,
-        key=lambda lot: (lot.pk not in own, lot.activates_at is None or lot.activates_at > at),
-    )
+    lots = Lot.objects.filter(member_id=entry.member_id, remaining__gt=0)
+    ordered = lots.order_by(F("expires_at").asc(nulls_last=True), "activates_at", "id")
+    return own_first(ordered, lots_of([entry.pk])[entry.pk], at)
 
 
 def _take(account: Account, movement: Movement, portions: list[Portion], missing: int, policy: str) -> Entry:
@@ -314,18 +245,3 @@ def _let_go(reversal: Entry, points: int) -> None:
         explanation={"let_go": points, "reversal": reversal.pk},
         kind=Entry.Kind.ADJUST,
     )
-
-
-def _due(award: Entry, points: int, qualifying: int) -> int:
-    """How much of ``points`` is still to be taken: what expired of the award counts as given back."""
-    parts = Entry.objects.filter(award=award, kind=Entry.Kind.CLAWBACK, reversed_by__isnull=True)
-    told = parts.annotate(
-        asked=Cast(KT("explanation__asked"), BigIntegerField()),
-        let_go=Cast(KT("explanation__let_go"), BigIntegerField()),
-    )
-    before = told.aggregate(Sum("asked"), Sum("let_go"), taken=Sum("points"), counted=Sum("qualifying"))
-    asked, counted = before["asked__sum"] or 0, -(before["counted"] or 0)
-    if asked + points > award.points or counted + qualifying > award.qualifying:
-        raise MoreThanAwarded(award.pk)
-    settled = -(before["taken"] or 0) + (before["let_go__sum"] or 0)
-    return max(min(asked + points - expired_of(award) - settled, points), 0)
