@@ -1,6 +1,6 @@
 """Who did what: the desk's own record, beside the change history of configuration rows (``staff.changes``)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -76,15 +76,28 @@ def record(
 
     Without an actor it was the system itself (a job, a command); ``label`` then names it.
     """
-    return AuditEntry.objects.create(
+    entry = _entry(actor, action, subject, detail or {}, label)
+    entry.address = address
+    entry.save(force_insert=True)
+    return entry
+
+
+def record_all(action: str, acts: Iterable[tuple[models.Model, dict[str, Any]]], *, label: str) -> None:
+    """Write many acts of one machine at once: of each, the subject and the detail."""
+    AuditEntry.objects.bulk_create(_entry(None, action, subject, detail, label) for subject, detail in acts)
+
+
+def _entry(
+    actor: User | None, action: str, subject: models.Model | None, detail: dict[str, Any], label: str
+) -> AuditEntry:
+    return AuditEntry(
         actor=actor,
         actor_label=label or (str(actor) if actor else "system"),
         action=action,
         subject_type=subject._meta.label_lower if subject else "",
         subject_id=str(subject.pk) if subject else "",
         subject_label=str(subject)[:200] if subject else "",
-        detail=detail or {},
-        address=address,
+        detail=detail,
     )
 
 

@@ -1,9 +1,8 @@
 """Many things in one request: one transaction, and a word on each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from django.db import transaction
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -37,22 +36,6 @@ def results_of(row: type[serializers.Serializer[Any]]) -> type[serializers.Seria
         },
     )
     return type(f"{row.__name__}Batch", (BatchCounts,), {"results": result(many=True)})
-
-
-def each(items: Sequence[Mapping[str, Any]], act: Callable[[int, Mapping[str, Any]], tuple[Any, bool]]) -> Response:
-    """Do one after the other; what one refuses leaves the others alone.
-
-    ``act`` gets the place and the item, and returns what came of it and whether that is new; it raises
-    :class:`~staff.problems.Problem` to refuse.
-    """
-    done: list[tuple[Any, bool] | Problem] = []
-    for index, item in enumerate(items):
-        try:
-            with transaction.atomic():
-                done.append(act(index, item))
-        except Problem as refusal:
-            done.append(refusal)
-    return answer(done)
 
 
 def answer(done: Sequence[tuple[Any, bool] | Problem]) -> Response:

@@ -1,25 +1,27 @@
 """Refunds from tills and shops: one, or a thousand at once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from django.db import connection
+from django.db.models import prefetch_related_objects
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from loyalty import ledger
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
-from loyalty.intake import RecordedRefund, RefundLineInput, record_refund, refunds
+from loyalty.intake import RecordedRefund, RefundLineInput, record_refund, record_refunds
+from loyalty.intake.refund_batch import Outcome
 from members.api.naming import label_of
-from members.models import Purchase, Refund
+from members.models import Refund
 from staff.api import ApiView
 from staff.api_input import CURRENCY, NAME, Amount, Digits, Input, Items, Moment, Text, Whole, told
 from staff.idempotency import caller_of, key_of, once
 from staff.permissions import Scope
+from staff.problems import Problem
 
 
 class RefundLineGiven(Input):
@@ -117,33 +119,46 @@ class RefundBatchView(ApiView):
 
 
 def _record_all(given: Sequence[Mapping[str, Any]], own_key: str, label: str) -> Response:
-    keys = {item["purchase"] for item in given}
-    with connection.cursor() as cursor:
-        ledger.lock_members(cursor, refunds.touched_by(Purchase.objects.filter(key__in=keys)))
-    # Of two batches, the one waits for the other here and not in the middle of it.
-    refunds.hold(sorted(keys))
+    asked = [_arguments(item, f"{own_key}:{index}") for index, item in enumerate(given)]
+    with refusing():
+        outcomes = record_refunds(asked, label=label)
+    done = [_told_of(outcome) for outcome in outcomes]
+    prefetch_related_objects([one.refund for one in done if not isinstance(one, Problem)], "member")
+    return batches.answer([one if isinstance(one, Problem) else (_written(one), one.is_new) for one in done])
 
-    def record(index: int, item: Mapping[str, Any]) -> tuple[Any, bool]:
-        done = _record(item, f"{own_key}:{index}", label)
-        return _written(done), done.is_new
 
-    return batches.each(given, record)
+def _told_of(outcome: Outcome) -> RecordedRefund | Problem:
+    if isinstance(outcome, RecordedRefund):
+        return outcome
+    try:
+        with _refusing():
+            raise outcome
+    except Problem as refusal:
+        return refusal
 
 
 def _record(item: Mapping[str, Any], own_key: str, label: str) -> RecordedRefund:
+    with _refusing():
+        return record_refund(**_arguments(item, own_key), label=label)
+
+
+def _refusing() -> AbstractContextManager[None]:
+    return refusing(time="refunded_at", key="external_id")
+
+
+def _arguments(item: Mapping[str, Any], own_key: str) -> dict[str, Any]:
+    """The arguments of ``record_refund``."""
     outside = item.get("external_id", "")
-    with refusing(time="refunded_at", key="external_id"):
-        return record_refund(
-            key=outside or own_key,
-            external_id=outside,
-            purchase_key=item["purchase"],
-            refunded_at=item["refunded_at"],
-            amount=item.get("amount"),
-            currency=item.get("currency", ""),
-            lines=[RefundLineInput(**line) for line in item["lines"]],
-            reason=item["reason"],
-            label=label,
-        )
+    return {
+        "key": outside or own_key,
+        "external_id": outside,
+        "purchase_key": item["purchase"],
+        "refunded_at": item["refunded_at"],
+        "amount": item.get("amount"),
+        "currency": item.get("currency", ""),
+        "lines": [RefundLineInput(**line) for line in item["lines"]],
+        "reason": item["reason"],
+    }
 
 
 def _written(done: RecordedRefund) -> Any:

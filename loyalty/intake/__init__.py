@@ -6,6 +6,7 @@ from loyalty.intake.interaction_batch import record_interactions
 from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
+from loyalty.intake.refund_batch import record_refunds
 from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
 from loyalty.intake.releasing import Released, held_lots, release_awards, release_points
 from loyalty.intake.returning import RefundLineInput, RefundRefused
@@ -33,6 +34,7 @@ __all__ = [
     "record_purchase",
     "record_purchases",
     "record_refund",
+    "record_refunds",
     "release_awards",
     "release_points",
 ]

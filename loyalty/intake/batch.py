@@ -2,27 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from loyalty import ledger
-from loyalty.intake import refunds
-from loyalty.intake.earning import earn_for_bought
+from loyalty.intake.bought import earn_and_refund
 from loyalty.intake.lines import WrongLines
+from loyalty.intake.one_go import in_one_go
 from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, draw_up, refuse_difference
 from loyalty.models import Lot
 from loyalty.rules import TooManyPoints
-from members.models import Purchase, PurchaseLine, Refund
+from members.models import Purchase, PurchaseLine
 
 Drawn = tuple[Purchase, list[PurchaseLine]]
 # What came of one: the purchase and whether it is new, or why it was refused.
 Outcome = tuple[Purchase, bool] | LiesInTheFuture | RateMissing | WrongLines | PurchaseDiffers | TooManyPoints
-
-ATTEMPTS: Final = 3
-DEADLOCK: Final = "40P01"
 
 T = TypeVar("T")
 
@@ -35,26 +32,14 @@ class TooMuch(Exception):
         super().__init__()
 
 
-def in_one_go(record: Callable[[Mapping[str, TooManyPoints]], list[T]]) -> list[T]:
-    """Record a batch in one transaction; ``record`` is told by key what was found to earn too much, and tried again.
-
-    It is also tried again where somebody wrote one of its keys for another member meanwhile: by now that can be
-    seen. Two that write the same keys in other orders may have waited for each other; the one that is let go on
-    then waits for the other.
-    """
+def without_refused(record: Callable[[Mapping[str, TooManyPoints]], list[T]]) -> list[T]:
+    """Record a batch in one go; ``record`` is told by key what was found to earn too much, and tried again."""
     refused: dict[str, TooManyPoints] = {}
-    attempt = 1
     while True:
         try:
-            with transaction.atomic():
-                return record(refused)
+            return in_one_go(partial(record, refused))
         except TooMuch as more:
             refused |= more.refused
-        except (IntegrityError, OperationalError) as error:
-            is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK
-            if attempt == ATTEMPTS or not (is_deadlock or isinstance(error, IntegrityError)):
-                raise
-            attempt += 1
 
 
 def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
@@ -64,7 +49,7 @@ def record_purchases(sales: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     instead of being raised.
     Each earns by the tier that its member had just before it, reckoned from all purchases of the batch.
     """
-    return in_one_go(partial(_record, sales))
+    return without_refused(partial(_record, sales))
 
 
 def _record(sales: Sequence[Mapping[str, Any]], refused: Mapping[str, TooManyPoints]) -> list[Outcome]:
@@ -129,17 +114,10 @@ def _earn(cursor: CursorWrapper, new: Sequence[Purchase]) -> None:
     cursor.execute("CREATE UNIQUE INDEX ON loyalty_bought (purchase_id)")
     cursor.execute("ANALYZE loyalty_bought")
     try:
-        earn_for_bought(cursor, now=timezone.now())
+        earn_and_refund(cursor, now=timezone.now())
     except TooManyPoints as error:
         keys = {purchase.pk: purchase.key for purchase in new}
         raise TooMuch({keys[pk]: TooManyPoints(error.rule) for pk in error.events}) from error
-    by_key = {purchase.key: purchase for purchase in new}
-    waiting = Refund.objects.filter(state=Refund.State.WAITING, purchase_key__in=by_key)
-    refunded = [by_key[key] for key in sorted(set(waiting.values_list("purchase_key", flat=True)))]
-    for purchase in refunded:
-        refunds.apply_waiting(purchase)
-    if refunded:
-        refunds.look_at_tiers(sorted({purchase.member_id for purchase in refunded}))
     members = {purchase.member_id for purchase in new}
     if Lot.objects.filter(member__in=members, idle_months__isnull=False, remaining__gt=0).exists():
         for purchase in sorted(new, key=lambda one: one.purchased_at):

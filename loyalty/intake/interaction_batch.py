@@ -9,7 +9,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from loyalty import ledger, rules
-from loyalty.intake.batch import TooMuch, in_one_go
+from loyalty.intake.batch import TooMuch, without_refused
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.interactions import InteractionDiffers, refuse_difference
 from loyalty.intake.recording import LiesInTheFuture
@@ -28,7 +28,7 @@ def record_interactions(deeds: Sequence[Mapping[str, Any]]) -> list[Outcome]:
 
     A deed holds all arguments of that function. What one is refused for stands in its place instead of being raised.
     """
-    return in_one_go(partial(_record, [Interaction(**deed) for deed in deeds]))
+    return without_refused(partial(_record, [Interaction(**deed) for deed in deeds]))
 
 
 def points_of(interactions: Sequence[Interaction]) -> dict[int, int]:

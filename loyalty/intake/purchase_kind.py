@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
 from loyalty import ledger, rules, tiers
-from loyalty.intake import refunds, taking_back
-from loyalty.intake.earning import earn_for_bought
-from loyalty.intake.withdrawal import apply_again, withdraw
+from loyalty.intake import taking_back
+from loyalty.intake.bought import earn_and_refund
+from loyalty.intake.withdrawal import withdraw
 from loyalty.rules import reasons
 from members.importing.kinds import MEMBER_SYNONYMS, TIME_SYNONYMS, Column, Counts, Type, UndoPreview
 from members.importing.runs import Refused
@@ -144,10 +144,10 @@ class PurchaseKind(taking_back.PointsKind):
         ledger.refresh_plans(cursor, added)
         _select_bought(cursor, run_id)
         try:
-            notes = earn_for_bought(cursor, now=timezone.now())
+            notes = earn_and_refund(cursor, now=timezone.now())
         except rules.TooManyPoints as error:
             raise refusal_of(cursor, error, "members_purchase") from error
-        return Counts(added=added, notes=notes | _refund_bought(cursor))
+        return Counts(added=added, notes=notes)
 
     def preview_undo(self, cursor: CursorWrapper, run_id: int) -> UndoPreview:
         """What goes, and what becomes of points that members have spent."""
@@ -213,17 +213,6 @@ def _select_bought(cursor: CursorWrapper, run_id: int) -> None:
     cursor.execute("ANALYZE loyalty_bought; ANALYZE loyalty_batch")
 
 
-def _refund_bought(cursor: CursorWrapper) -> dict[str, int]:
-    """Apply the refunds that waited for the purchases of ``loyalty_bought``."""
-    cursor.execute(_REFUNDED_AHEAD)
-    found = cursor.fetchall()
-    if not found:
-        return {}
-    apply_again([purchase for purchase, _member in found])
-    refunds.look_at_tiers(sorted({member for _purchase, member in found}))
-    return {"refunds_applied": len(found)}
-
-
 def _withdraw_refunds(cursor: CursorWrapper, explanation: dict[str, object]) -> None:
     """Let the refunds of ``loyalty_bought`` wait for their purchases to come again; locks the accounts."""
     ledger.lock_accounts(cursor, sql.SQL("SELECT DISTINCT member_id FROM loyalty_bought"))
@@ -240,11 +229,4 @@ SELECT member_id, row_key, coalesce(receipt, ''), purchased_at, amount, coalesce
        coalesce(channel, ''), coalesce(store, ''), coalesce(category, ''), %(run)s, now()
   FROM (SELECT *, coalesce(upper(currency) <> %(currency)s, false) AS foreign_currency FROM import_rows) AS row
  ORDER BY member_id, purchased_at, row_no
-"""
-
-_REFUNDED_AHEAD = """
-SELECT DISTINCT purchase.id, purchase.member_id
-  FROM members_refund refund JOIN members_purchase purchase ON purchase.key = refund.purchase_key
-  JOIN loyalty_bought bought ON bought.purchase_id = purchase.id
- WHERE refund.state = 'waiting'
 """

@@ -15,7 +15,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from loyalty import ledger, rewards, rules, tiers
-from loyalty.intake import refunds
+from loyalty.intake import refund_batch, refunds
 from loyalty.intake.earning import earn_for_one
 from loyalty.intake.lines import LineInput, settle, to_cents
 from loyalty.models import Account, Entry
@@ -129,7 +129,7 @@ def record_purchase(
             rewards.pays(redemptions, drawn)
         known = _known(cursor, drawn)
         earned = _earn(cursor, drawn, settled, account, known)
-    if known.has_refunds and refunds.apply_waiting(drawn):
+    if known.has_refunds and refund_batch.apply_waiting([drawn]):
         refunds.look_at_tiers([member_id])
     if known.has_sliding_lots:
         ledger.prolong([member_id], purchased_at)

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from loyalty import ledger, refund_words
 from loyalty.intake import refunds
+from loyalty.intake.refund_batch import apply_waiting
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
 from loyalty.intake.taking_back import PointsKind
 from loyalty.intake.withdrawal import apply_again, withdraw
@@ -143,12 +144,14 @@ class RefundKind(PointsKind):
         ledger.lock_accounts(cursor, sql.SQL(_MEMBERS))
         of_run = Refund.objects.filter(import_run=run_id)
         taken = given = 0
-        members = set()
+        members: set[int] = set()
         wanted = Purchase.objects.filter(key__in=of_run.values("purchase_key")).order_by("member_id", "pk")
-        for purchase in wanted.iterator(CHUNK):
-            for done in refunds.apply_waiting(purchase):
+        ids = list(wanted.values_list("pk", flat=True))
+        for start in range(0, len(ids), CHUNK):
+            purchases = list(wanted.filter(pk__in=ids[start : start + CHUNK]))
+            for done in apply_waiting(purchases):
                 taken, given = taken + done.points_taken, given + done.points_returned
-            members.add(purchase.member_id)
+            members |= {purchase.member_id for purchase in purchases}
         moves = refunds.look_at_tiers(sorted(members))
         notes = {
             "refunds_waiting": of_run.filter(state=Refund.State.WAITING).count(),

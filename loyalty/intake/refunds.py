@@ -85,37 +85,66 @@ def record_refund(
     :class:`RefundDiffers`. What cannot be given back raises :class:`RefundRefused`, and nothing is written. ``label``
     says in the audit which machine it was.
     """
-    if refunded_at and refunded_at > latest_moment():
-        raise RefundRefused("refunded_at", "future")
-    request = request_of(amount, lines, currency)
-    purchase = _lock(purchase_key)
-    refund, is_new = Refund.objects.get_or_create(
+    drawn = draw_up(
         key=key,
-        defaults={
-            "purchase_key": purchase_key,
-            "external_id": external_id,
-            "refunded_at": refunded_at or timezone.now(),
-            "request": request,
-            "state": State.WAITING,
-            "reason": reason,
-            "created_by": user,
-        },
+        purchase_key=purchase_key,
+        refunded_at=refunded_at,
+        amount=amount,
+        lines=lines,
+        currency=currency,
+        external_id=external_id,
+        reason=reason,
+    )
+    purchase = _lock(purchase_key)
+    said = ("purchase_key", "external_id", "refunded_at", "request", "state", "reason")
+    refund, is_new = Refund.objects.get_or_create(
+        key=key, defaults={name: getattr(drawn, name) for name in said} | {"created_by": user}
     )
     if not is_new:
-        known = (refund.purchase_key, refund.external_id, refund.request, refund.refunded_at, refund.reason)
-        if known != (purchase_key, external_id, request, refunded_at or refund.refunded_at, reason):
-            raise RefundDiffers(key)
+        refuse_difference(refund, drawn, is_timed=refunded_at is not None)
         return RecordedRefund(refund=refund, entries=entries_of(refund), is_new=False)
     entries = []
     if purchase is not None:
         entries = apply(refund, purchase)
         look_at_tiers([purchase.member_id])
     done = RecordedRefund(refund=refund, entries=entries, is_new=True)
-    audit.record(user, "refund.record", refund, detail=_detail(done), label=label)
+    audit.record(user, "refund.record", refund, detail=detail_of(done), label=label)
     return done
 
 
-def _detail(done: RecordedRefund) -> dict[str, Any]:
+def draw_up(
+    *,
+    key: str,
+    purchase_key: str,
+    refunded_at: datetime | None = None,
+    amount: Decimal | None = None,
+    lines: Sequence[RefundLineInput] = (),
+    currency: str = "",
+    external_id: str = "",
+    reason: str = "",
+) -> Refund:
+    """A refund as it will be written, while it waits. Raises :class:`RefundRefused` for a time ahead."""
+    if refunded_at and refunded_at > latest_moment():
+        raise RefundRefused("refunded_at", "future")
+    return Refund(
+        key=key,
+        purchase_key=purchase_key,
+        external_id=external_id,
+        refunded_at=refunded_at or timezone.now(),
+        request=request_of(amount, lines, currency),
+        state=State.WAITING,
+        reason=reason,
+    )
+
+
+def refuse_difference(known: Refund, drawn: Refund, *, is_timed: bool) -> None:
+    """Raise :class:`RefundDiffers` where a refund of this key was recorded with other content."""
+    said = ("purchase_key", "external_id", "request", "reason", *(("refunded_at",) if is_timed else ()))
+    if any(getattr(known, name) != getattr(drawn, name) for name in said):
+        raise RefundDiffers(known.key)
+
+
+def detail_of(done: RecordedRefund) -> dict[str, Any]:
     """What the audit says of a refund; one that waits has no amount yet."""
     refund = done.refund
     if refund.amount is None:
@@ -138,26 +167,6 @@ def preview_refund(
     return done
 
 
-def apply_waiting(purchase: Purchase) -> list[RecordedRefund]:
-    """Apply the refunds that waited for a purchase, the earliest first; its member's account is locked.
-
-    Tiers are not looked at.
-
-    One that cannot be applied is marked as refused, with the reason: the purchase comes in all the same.
-    """
-    applied = []
-    waiting = Refund.objects.filter(purchase_key=purchase.key, state=State.WAITING)
-    for refund in waiting.order_by("refunded_at", "pk").select_for_update():
-        try:
-            with transaction.atomic():
-                applied.append(RecordedRefund(refund=refund, entries=apply(refund, purchase), is_new=True))
-        except RefundRefused as refusal:
-            refund.state, refund.problem = State.REFUSED, refusal.reason
-            refund.purchase, refund.member_id = purchase, purchase.member_id
-            refund.save(update_fields=["state", "problem", "purchase", "member"])
-    return applied
-
-
 def apply(refund: Refund, purchase: Purchase) -> list[Entry]:
     """Give back what a refund asks for, and move the points; the member's account is locked.
 
@@ -165,13 +174,18 @@ def apply(refund: Refund, purchase: Purchase) -> list[Entry]:
     """
     check_day(refund.refunded_at, purchase)
     before = standings([purchase])[purchase.pk]
-    amount, lines, currency = asked_in(refund.request)
-    allocation = allocate(before, amount=amount, lines=lines, currency=currency)
+    allocation = allocation_of(refund, before)
+    settle(refund, purchase, allocation)
     _write(refund, purchase, allocation)
     try:
         return _take_back(refund, purchase, before, before.after(allocation))
     except ledger.InsufficientPoints as short:
-        raise RefundRefused("amount", "points_spent", left=Decimal(short.available)) from short
+        raise spent(short) from short
+
+
+def spent(short: ledger.InsufficientPoints) -> RefundRefused:
+    """The refusal where the policy refuses to take points back that are spent."""
+    return RefundRefused("amount", "points_spent", left=Decimal(short.available))
 
 
 def check_day(refunded_at: datetime, purchase: Purchase) -> None:
@@ -230,16 +244,25 @@ def entries_of(refund: Refund) -> list[Entry]:
     return list(Entry.objects.filter(idempotency_key__startswith=keys).order_by("seq"))
 
 
-def _write(refund: Refund, purchase: Purchase, allocation: Allocation) -> None:
+def settle(refund: Refund, purchase: Purchase, allocation: Allocation) -> None:
+    """Note on a refund what it gives back; not written yet."""
     refund.purchase, refund.member_id = purchase, purchase.member_id
     refund.amount, refund.value = allocation.amount, allocation.value
     refund.currency, refund.rate = purchase.currency, purchase.rate
     refund.state, refund.attempt = State.APPLIED, refund.attempt + 1
-    refund.save(update_fields=["purchase", "member", "amount", "value", "currency", "rate", "state", "attempt"])
-    RefundLine.objects.bulk_create(
+
+
+def lines_of(refund: Refund, allocation: Allocation) -> list[RefundLine]:
+    """What a refund gives back of each line; not written yet."""
+    return [
         RefundLine(refund=refund, line_id=part.line_id, quantity=part.quantity, amount=part.amount, value=part.value)
         for part in allocation.parts
-    )
+    ]
+
+
+def _write(refund: Refund, purchase: Purchase, allocation: Allocation) -> None:
+    refund.save(update_fields=["purchase", "member", "amount", "value", "currency", "rate", "state", "attempt"])
+    RefundLine.objects.bulk_create(lines_of(refund, allocation))
     if allocation.value:
         Purchase.objects.filter(pk=purchase.pk).update(refunded_value=F("refunded_value") + allocation.value)
         purchase.refresh_from_db(fields=["refunded_value"])
@@ -252,25 +275,38 @@ def _take_back(refund: Refund, purchase: Purchase, before: Standing, after: Stan
     """
     entries = _give_back(refund, purchase, before.share, after.share)
     policy = ledger.Policy(policies.settings_now().clawback_policy)
-    awards = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN, reversed_by__isnull=True)
-    for award in awards.order_by("seq"):
+    for taking in takings(refund, purchase, list(awards_of([purchase])), before, after):
+        if entry := ledger.claw_back(**vars(taking), policy=policy):
+            entries.append(entry)
+    return entries
+
+
+def awards_of(purchases: Sequence[Purchase]) -> QuerySet[Entry]:
+    """What these purchases earned and was not reversed."""
+    earned = Entry.objects.filter(purchase__in=purchases, kind=Entry.Kind.EARN, reversed_by__isnull=True)
+    return earned.order_by("member_id", "seq")
+
+
+def takings(
+    refund: Refund, purchase: Purchase, awards: Sequence[Entry], before: Standing, after: Standing
+) -> list[ledger.Taking]:
+    """What a refund takes of each award of its purchase: what it adds to the share of its cause that is given back."""
+    taken = []
+    for award in awards:
         was, becomes = before.share_of(award.explanation), after.share_of(award.explanation)
         points = points_until(award.points, becomes) - points_until(award.points, was)
         qualifying = points_until(award.qualifying, becomes) - points_until(award.qualifying, was)
-        if not points and not qualifying:
-            continue
-        entry = ledger.claw_back(
-            award,
-            points=points,
-            qualifying=qualifying,
-            key=f"refund:{refund.pk}.{refund.attempt}:{award.pk}",
-            policy=policy,
-            occurred_at=refund.refunded_at,
-            explanation=_explanation(refund, purchase, award),
-        )
-        if entry is not None:
-            entries.append(entry)
-    return entries
+        if points or qualifying:
+            taking = ledger.Taking(
+                award=award,
+                points=points,
+                qualifying=qualifying,
+                key=f"refund:{refund.pk}.{refund.attempt}:{award.pk}",
+                occurred_at=refund.refunded_at,
+                explanation=_explanation(refund, purchase, award),
+            )
+            taken.append(taking)
+    return taken
 
 
 def _give_back(refund: Refund, purchase: Purchase, was: Fraction, becomes: Fraction) -> list[Entry]:
@@ -372,6 +408,12 @@ def asked_in(request: dict[str, Any]) -> tuple[Decimal | None, list[RefundLineIn
         for line in request["lines"]
     ]
     return _number(request["amount"]), lines, request["currency"]
+
+
+def allocation_of(refund: Refund, standing: Standing) -> Allocation:
+    """What a refund gives back of what is left. Raises :class:`RefundRefused`."""
+    amount, lines, currency = asked_in(refund.request)
+    return allocate(standing, amount=amount, lines=lines, currency=currency)
 
 
 def _text(number: Decimal | None) -> str | None:

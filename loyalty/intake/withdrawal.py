@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from django.utils import timezone
 
 from loyalty import ledger, policies
-from loyalty.intake.refunds import apply_waiting, entries_of
+from loyalty.intake.refund_batch import apply_waiting
+from loyalty.intake.refunds import entries_of
 from loyalty.models import Entry, Redemption
 from members.models import Purchase, Refund, RefundLine
 
 State = Refund.State
+# Purchases whose refunds are applied together.
+CHUNK: Final = 2_000
 
 
 def withdraw(purchases: Sequence[int], *, explanation: dict[str, object]) -> int:
@@ -48,5 +52,6 @@ def _stays(entry: Entry) -> bool:
 
 def apply_again(purchases: Sequence[int]) -> None:
     """Apply the refunds that wait for these purchases; the accounts of their members are locked."""
-    for purchase in Purchase.objects.filter(pk__in=purchases).order_by("member_id", "pk"):
-        apply_waiting(purchase)
+    for start in range(0, len(purchases), CHUNK):
+        some = Purchase.objects.filter(pk__in=purchases[start : start + CHUNK])
+        apply_waiting(list(some.order_by("member_id", "pk")))

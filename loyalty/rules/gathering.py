@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -136,6 +136,15 @@ def kept_of(cursor: CursorWrapper, member_id: int, at: datetime) -> Any:
     return _json(cursor.fetchone()[0])
 
 
+def history_of(cursor: CursorWrapper, member_id: int, at: datetime, purchase: Purchase | None) -> Mapping[str, Any]:
+    """What a member had bought by a moment, or before a purchase; as :func:`facts_of` reads it."""
+    columns, joined = _history("" if purchase is None else _CAME_BEFORE)
+    event = sql.SQL("(SELECT %s::bigint AS member_id, %s::timestamptz AS at, %s::bigint AS id) event")
+    statement = sql.SQL("SELECT {} FROM {} {}").format(columns, event, joined)
+    cursor.execute(statement.as_string(), [member_id, at, None if purchase is None else purchase.pk])
+    return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+
+
 def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
     """What a row says of the member; what it does not say is unknown."""
     return Facts(
@@ -156,7 +165,7 @@ def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
 @cache
 def _query(kind: EventKind, needs: Need, *, is_one: bool) -> str:
     columns: list[sql.Composable] = [_COLUMNS[kind]]
-    joins = [_ONE[kind] if is_one else _MANY[kind]]
+    joins: list[sql.Composable] = [_ONE[kind] if is_one else _MANY[kind]]
     for part, (wanted, joined) in _PARTS[kind].items():
         if part in needs:
             columns.append(wanted)
@@ -273,34 +282,32 @@ _PERSON: Final = (
     sql.SQL("member.birth_date, member.joined_at, member.gender, member.language, member.attributes"),
     sql.SQL("JOIN members_member member ON member.id = event.member_id"),
 )
-_HISTORY_COLUMNS: Final = sql.SQL("history.nth, history.first_at, history.previous_at")
-_BEHAVIOUR: Final = {
-    Need.HISTORY: (
-        _HISTORY_COLUMNS,
-        sql.SQL(
-            """CROSS JOIN LATERAL (
-                SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
-                  FROM members_purchase earlier
-                 WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at) history"""
-        ),
-    ),
-    Need.PERSON: _PERSON,
-}
+# A purchase that was given back whole by the time of the event is none, unless some of what it earned was let go: who
+# kept a bonus for it does not earn that again (docs/adr/0010). One that stood then and was given back later counts.
+_STOOD: Final = """(earlier.refunded_value < earlier.value OR earlier.value = 0
+    OR EXISTS (SELECT FROM members_refund refund WHERE refund.purchase_id = earlier.id AND refund.state = 'applied'
+                  AND refund.refunded_at > event.at)
+    OR EXISTS (SELECT FROM loyalty_entry part WHERE part.purchase_id = earlier.id AND part.kind = 'clawback'
+                  AND part.explanation ? 'let_go'
+                  AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = part.id)))"""
 # Purchases of the same moment count in the order in which they came in.
+_CAME_BEFORE: Final = "AND (earlier.purchased_at, earlier.id) < (event.at, event.id)"
+
+
+def _history(which: LiteralString) -> tuple[sql.Composable, sql.Composable]:
+    """How many purchases the member had made by the event, and when the first and the last of them."""
+    joined = """CROSS JOIN LATERAL (
+        SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
+          FROM members_purchase earlier
+         WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at {} AND {}) history"""
+    return sql.SQL("history.nth, history.first_at, history.previous_at"), sql.SQL(joined).format(
+        sql.SQL(which), sql.SQL(_STOOD)
+    )
+
+
+_BEHAVIOUR: Final = {Need.HISTORY: _history(""), Need.PERSON: _PERSON}
 _PARTS: Final = {
-    PURCHASE: {
-        Need.HISTORY: (
-            _HISTORY_COLUMNS,
-            sql.SQL(
-                """CROSS JOIN LATERAL (
-                    SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
-                      FROM members_purchase earlier
-                     WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at
-                       AND (earlier.purchased_at, earlier.id) < (event.at, event.id)) history"""
-            ),
-        ),
-        Need.PERSON: _PERSON,
-    },
+    PURCHASE: {Need.HISTORY: _history(_CAME_BEFORE), Need.PERSON: _PERSON},
     INTERACTION: _BEHAVIOUR,
     SURVEY: _BEHAVIOUR,
 }

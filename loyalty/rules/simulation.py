@@ -7,7 +7,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from loyalty import tiers
@@ -87,15 +87,10 @@ def members_named(numbers: Sequence[str]) -> dict[str, int]:
 
 def facts_of(member: Member, at: datetime, deed: Deed | None = None) -> Facts:
     """What was known of a member just before a moment (before a purchase that came at the same one)."""
-    same = Q(purchased_at=at, pk__lt=deed.pk) if isinstance(deed, Purchase) else Q(purchased_at=at)
-    before = Q(purchased_at__lt=at) | same
-    history = member.purchases.filter(before).aggregate(
-        count=Count("pk"), first_at=Min("purchased_at"), previous_at=Max("purchased_at")
-    )
+    with connection.cursor() as cursor:
+        history = gathering.history_of(cursor, member.pk, at, deed if isinstance(deed, Purchase) else None)
     facts = Facts(
-        nth=history["count"] + 1,
-        first_at=history["first_at"],
-        previous_at=history["previous_at"],
+        **history,
         birth_date=member.birth_date,
         joined_at=member.joined_at,
         gender=member.gender,

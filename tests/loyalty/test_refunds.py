@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -20,12 +21,16 @@ from loyalty.intake import (
     RefundRefused,
     preview_refund,
     record_purchase,
+    record_purchases,
     record_refund,
 )
 from loyalty.intake.returning import Allocation, Line, Standing, allocate, points_until
-from loyalty.models import Account, EarningRule, TierStanding
+from loyalty.models import Account, EarningRule, Entry, ProgrammeSettings, RuleVersion, TierStanding
+from loyalty.rules import backtest, simulation
 from members.models import Member, Purchase, Refund
+from staff import jobs
 from tests.factories import make_member
+from tests.members.imports import bring_in, written
 
 NOW = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 
@@ -212,14 +217,105 @@ def test_the_rules_of_today_have_no_say_in_what_is_taken_back(member: Member) ->
     prove()
 
 
-def test_a_bonus_for_the_first_purchase_goes_with_it_and_is_not_given_twice(member: Member) -> None:
+def first_purchase_bonus() -> None:
     first = {"fact": "purchase.is_first", "op": "is", "value": True}
     in_force(EarningRule.objects.create(name="Welcome"), when=first, effects=[{"type": "fixed", "points": 200}])
+
+
+def test_a_bonus_for_the_first_purchase_goes_with_it_and_may_be_earned_again(member: Member) -> None:
+    first_purchase_bonus()
     for turn in range(3):
         bought(member, key=f"p{turn}", at=NOW + timedelta(days=turn))
-        assert balance(member) == (300 if turn == 0 else 100)
+        assert balance(member) == 300
         refunded(key=f"r{turn}", of=f"p{turn}", days=turn)
         assert balance(member) == 0
+    prove()
+
+
+def test_buying_again_beside_a_purchase_that_stands_earns_no_second_bonus_for_the_first(member: Member) -> None:
+    first_purchase_bonus()
+    bought(member)
+    refunded("99.99")
+    bought(member, key="second", at=NOW + timedelta(days=2))
+    refunded(key="rest", days=3)
+    bought(member, key="third", at=NOW + timedelta(days=4))
+    assert balance(member) == 200
+    prove()
+
+
+def test_who_kept_the_bonus_for_a_first_purchase_does_not_earn_it_again(member: Member) -> None:
+    first_purchase_bonus()
+    policies.settings_now()
+    ProgrammeSettings.objects.update(clawback_policy=ledger.Policy.TAKE)
+    bought(member)
+    ledger.spend(member_id=member.pk, points=250, key="s", occurred_at=NOW, explanation={})
+    assert refunded().points_taken == 50
+    bought(member, key="again", at=NOW + timedelta(days=2))
+    assert balance(member) == 100
+
+
+def test_a_stage_is_reckoned_without_what_was_given_back_by_then(member: Member) -> None:
+    """A purchase that was given back whole is none, from the moment of its refund on."""
+    prospect = {"fact": "member.lifecycle", "op": "in", "value": ["prospect"]}
+    in_force(EarningRule.objects.create(name="Prospects"), when=prospect, effects=[{"type": "fixed", "points": 7}])
+    bought(member)
+    bought(member, key="beside", at=NOW + timedelta(days=1))
+    refunded(days=2)
+    refunded(key="r2", of="beside", days=2)
+    assert balance(member) == 0
+    bought(member, key="late", at=NOW + timedelta(days=1, hours=1))
+    assert balance(member) == 100
+    refunded(key="r3", of="late", days=3)
+    bought(member, key="after", at=NOW + timedelta(days=4))
+    assert balance(member) == 107
+
+
+def test_simulation_and_backtest_count_purchases_as_intake_did(member: Member) -> None:
+    first_purchase_bonus()
+    shopping = [("p0", 0), ("p1", 2), ("p2", 4), ("p3", 6)]
+    for key, day in shopping:
+        bought(member, key=key, at=NOW + timedelta(days=day))
+        if key in {"p0", "p2"}:
+            refunded(key=f"r:{key}", of=key, days=day + 1)
+    refunded(key="late", of="p1", days=20)
+    earned = {
+        key: sum(Entry.objects.filter(purchase__key=key, kind="earn").values_list("points", flat=True))
+        for key, _day in shopping
+    }
+    assert earned == {"p0": 300, "p1": 300, "p2": 100, "p3": 100}
+    for purchase in Purchase.objects.all():
+        assert sum(award.points for award in simulation.explain(purchase).awards) == earned[purchase.key]
+    job = jobs.run_inline(backtest.start(RuleVersion.objects.get(rule__name="Welcome"), 12, None))
+    assert (job.result["detail"]["total"]["would"], job.result["detail"]["total"]["all_would"]) == (400, 800)
+
+
+def test_purchases_by_the_batch_and_by_import_find_what_refunds_that_waited_gave_back(
+    member: Member, tmp_path: Path
+) -> None:
+    first_purchase_bonus()
+    sales = []
+    for who, place in [(who, place) for who in (member, make_member(), make_member()) for place in range(3)]:
+        key = f"{who.pk}:{place}"
+        sales.append(
+            {
+                "member_id": who.pk,
+                "key": key,
+                "receipt": key,
+                "purchased_at": NOW + timedelta(days=2 * place),
+                "amount": Decimal(100),
+            }
+        )
+        if place < 2:
+            refunded(key=f"r:{key}", of=key, days=2 * place + 1)
+    for sale in sales[:3]:
+        record_purchase(**sale)
+    record_purchases(sales[3:6])
+    numbers = dict(Member.objects.values_list("pk", "number"))
+    rows = [f"{one['key']},{numbers[one['member_id']]},{one['purchased_at'].isoformat()},100" for one in sales[6:]]
+    bring_in("purchases", written(tmp_path, "receipt,person,time,amount\n" + "\n".join(rows) + "\n"))
+    assert [account.balance for account in Account.objects.all()] == [300] * 3
+    earned = Entry.objects.filter(kind="earn").order_by("member_id", "occurred_at", "points")
+    assert list(earned.values_list("points", flat=True)) == [100, 200] * 9
     prove()
 
 
