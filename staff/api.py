@@ -9,12 +9,16 @@ A method without a scope is refused, whoever asks (``staff.api_access``). Errors
 documents (``staff.problems``).
 """
 
-from typing import Any, ClassVar
+from copy import deepcopy
+from typing import Any, ClassVar, Final, TypeVar
 
+from django.db.models import Model
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
+from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
 from staff import idempotency
@@ -42,6 +46,27 @@ class ApiView(APIView):
     def as_view(cls, **initkwargs: Any) -> Any:
         """The view function for an address."""
         return public(super().as_view(**initkwargs))
+
+
+M = TypeVar("M", bound=Model)
+
+
+class Row(ModelSerializer[M]):
+    """One row of an answer.
+
+    DRF finds out from the model what each field is whenever a row is to be written; here that is done once for each
+    kind of row, and copied.
+    """
+
+    def get_fields(self) -> dict[str, Any]:
+        """The fields by name. Their labels are in the language that asked first, so each language has its own."""
+        kind = (type(self), get_language())
+        if kind not in _FIELDS:
+            _FIELDS[kind] = super().get_fields()
+        return deepcopy(_FIELDS[kind])
+
+
+_FIELDS: Final[dict[tuple[type, str | None], dict[str, Any]]] = {}
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

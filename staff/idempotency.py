@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.utils import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -28,6 +28,7 @@ from rest_framework.response import Response
 
 from staff.models import ApiKey, IdempotentRequest
 from staff.problems import Problem
+from staff.statements import prepared
 
 HEADER: Final = "Idempotency-Key"
 REPLAY_HEADER: Final = "Idempotent-Replay"
@@ -72,9 +73,8 @@ def once(request: Request, act: Callable[[], Response], *, shown: Callable[[Any]
         answer = act()
         body = JSONRenderer().render(answer.data).decode()
         headers = {name: value for name, value in answer.items() if name != "Content-Type"}
-        IdempotentRequest.objects.filter(caller=caller, key=key).update(
-            status=answer.status_code, body=body, headers=headers
-        )
+        with prepared() as cursor:
+            cursor.execute(_KEEP, [answer.status_code, body, json.dumps(headers), caller, key])
     return _response(answer.status_code, body, headers)
 
 
@@ -98,11 +98,12 @@ _CLAIM: Final = """
 INSERT INTO staff_idempotentrequest (caller, key, input_hash, status, body, headers, created_at)
 VALUES (%s, %s, %s, 0, '', '{}', statement_timestamp()) ON CONFLICT DO NOTHING
 """
+_KEEP: Final = "UPDATE staff_idempotentrequest SET status = %s, body = %s, headers = %s WHERE caller = %s AND key = %s"
 
 
 def _claim(caller: str, key: str, digest: bytes) -> bool:
     """Write the row; False where it is there. Waits for a transaction that has written it and is not over."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LONGEST_WAIT])
         try:
             cursor.execute(_CLAIM, [caller, key, digest])

@@ -22,7 +22,7 @@ from loyalty.models import Entry
 from members import references
 from members.api.naming import MemberName, member_of, unknown
 from members.models import Purchase, PurchaseLine
-from staff.api import ApiView
+from staff.api import ApiView, Row
 from staff.api_access import PageQuery, Pages, page_of
 from staff.api_input import (
     CURRENCY,
@@ -104,7 +104,7 @@ class PurchaseBatch(Input):
     purchases = Items(child=PurchaseInput(), most=batches.MOST)
 
 
-class LineRow(serializers.ModelSerializer[PurchaseLine]):
+class LineRow(Row[PurchaseLine]):
     """One line, with what was really paid for it."""
 
     class Meta:
@@ -113,7 +113,7 @@ class LineRow(serializers.ModelSerializer[PurchaseLine]):
         read_only_fields = fields
 
 
-class PurchaseRow(serializers.ModelSerializer[Purchase]):
+class PurchaseRow(Row[Purchase]):
     """A purchase. ``value`` is in the programme's currency; ``points`` is what stands for it in the ledger now."""
 
     member = serializers.CharField(source="member.number")
