@@ -15,7 +15,7 @@ from loyalty.intake import taking_back
 from loyalty.intake.earning import earn_for_done
 from loyalty.intake.purchase_kind import refusal_of
 from loyalty.rules.events import INTERACTION, SURVEY, EventKind
-from loyalty.rules.gathering import members_named, naming
+from loyalty.rules.gathering import members_named_in
 from members.importing.interactions import InteractionKind
 from members.importing.kinds import Counts, UndoPreview
 from members.importing.survey_responses import SurveyResponseKind
@@ -38,7 +38,7 @@ class _EarningKind(taking_back.PointsKind):
         terms = self._terms(cursor)
         if not any(one.definition.event == self.event for one in terms):
             return super().apply(cursor, run_id)  # type: ignore[safe-super]
-        named = _named(cursor, naming(terms)) if self.event == INTERACTION else {}
+        named = members_named_in(cursor, terms, "import_rows", "extra") if self.event == INTERACTION else {}
         # Before any key is written, as the API does: neither waits for a key while it keeps the other from an account.
         ledger.lock_accounts(
             cursor,
@@ -113,14 +113,3 @@ class EarningSurveyResponseKind(_EarningKind, SurveyResponseKind):
     """Survey answers. Anonymous ones earn nothing, and neither do those of an unknown day."""
 
     event, table, time = SURVEY, "members_surveyresponse", "answered_at"
-
-
-def _named(cursor: CursorWrapper, properties: set[str]) -> dict[str, int]:
-    """The members whom the interactions name."""
-    if not properties:
-        return {}
-    cursor.execute(
-        "SELECT DISTINCT extra->>name FROM import_rows, unnest(%s::text[]) AS name WHERE extra->>name IS NOT NULL",
-        [sorted(properties)],
-    )
-    return members_named(cursor, [row[0] for row in cursor.fetchall()])

@@ -15,7 +15,7 @@ from loyalty.intake.interactions import InteractionDiffers, refuse_difference
 from loyalty.intake.recording import LiesInTheFuture
 from loyalty.rules import TooManyPoints
 from loyalty.rules.events import INTERACTION
-from loyalty.rules.gathering import members_named, naming
+from loyalty.rules.gathering import members_named, numbers_named
 from members.importing.dates import latest_moment
 from members.models import Interaction
 
@@ -69,10 +69,7 @@ def _named(cursor: CursorWrapper, deeds: Sequence[Interaction]) -> dict[str, int
         return {}
     moments = [deed.occurred_at for deed in deeds]
     terms = [one for one in rules.Period(min(moments), max(moments)).terms if one.definition.event == INTERACTION]
-    names = naming(terms)
-    return members_named(
-        cursor, (str(deed.properties[name]) for deed in deeds for name in names if deed.properties.get(name))
-    )
+    return members_named(cursor, numbers_named(terms, (deed.properties for deed in deeds)))
 
 
 def _sorted_out(deed: Interaction, known: Mapping[str, Interaction], new: dict[str, Interaction]) -> Outcome:

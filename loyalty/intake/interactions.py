@@ -63,7 +63,7 @@ def record_interaction(
     terms = rules.Period(occurred_at, occurred_at).terms
     now = timezone.now()
     with connection.cursor() as cursor:
-        named = gathering.members_named(cursor, [str(told[name]) for name in gathering.naming(terms) if told.get(name)])
+        named = gathering.members_named(cursor, gathering.numbers_named(terms, [told]))
         members = sorted({member_id, *named.values()})
         ledger.lock_members(cursor, members)
         interaction, is_new = Interaction.objects.get_or_create(

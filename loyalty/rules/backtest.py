@@ -175,7 +175,7 @@ class _History:
             return
         look = tiers.Look(cursor, list(firsts), ladder=tiers.ladder(), now=self.until, since=firsts)
         really = self._really(cursor)
-        named = self._named(cursor)
+        named = gathering.members_named_in(cursor, self.terms, _DONE, "properties")
         wanted = needs(self.terms) | Need.TIER
         for batch in gathering.of_many(cursor, self.kind, wanted, look.before, named=named):
             for one in batch:
@@ -192,14 +192,6 @@ class _History:
         for event_id, *real in cursor.fetchall():
             found.setdefault(event_id, []).append(_Real(*real))
         return found
-
-    def _named(self, cursor: CursorWrapper) -> dict[str, int]:
-        """Whom the interactions of this part name."""
-        properties = sorted(gathering.naming(self.terms))
-        if not properties:
-            return {}
-        cursor.execute(_NAMES, {"properties": properties})
-        return gathering.members_named(cursor, [row[0] for row in cursor.fetchall()])
 
     def _count(self, one: gathering.Gathered, real: Sequence[_Real]) -> None:
         """Reckon one event."""
@@ -297,7 +289,4 @@ _BEHAVIOUR: Final = f"""
           FROM loyalty_events event CROSS JOIN loyalty_earningrule rule CROSS JOIN unnest(ARRAY['', ':also']) AS part
           JOIN loyalty_entry entry
             ON entry.idempotency_key = %(kind)s || ':' || event.id || ':rule:' || rule.id || part {_LOTS}"""  # noqa: S608
-_NAMES: Final = """
-SELECT DISTINCT properties->>name
-  FROM loyalty_events JOIN members_interaction USING (id), unnest(%(properties)s::text[]) AS name
- WHERE properties->>name IS NOT NULL"""
+_DONE: Final = "loyalty_events JOIN members_interaction USING (id)"

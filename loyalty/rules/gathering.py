@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, LiteralString
 
 from django.db import connection
@@ -24,6 +25,9 @@ from members.models import Purchase, PurchaseLine
 
 # The tier of a member just before a moment.
 TierBefore = Callable[[int, datetime], Rung]
+
+# What is told of a line of a purchase, in this order also by :data:`_COLUMNS`.
+_LINE: Final = ("line_no", "value", "quantity", "product", "sku", "brand", "category")
 
 # So many are held in memory at a time.
 BATCH: Final = 5_000
@@ -84,19 +88,14 @@ def event_of_purchase(purchase: Purchase, lines: Iterable[PurchaseLine]) -> Even
         channel=purchase.channel,
         store=purchase.store,
         category=purchase.category,
-        lines=[
-            BasketLine(
-                line_no=line.line_no,
-                value=line.value,
-                quantity=line.quantity,
-                product=line.product,
-                sku=line.sku,
-                brand=line.brand,
-                category=line.category,
-            )
-            for line in lines
-        ],
+        lines=[_line(attrgetter(*_LINE)(line)) for line in lines],
     )
+
+
+def event_of(kind: EventKind, event_id: int) -> Event:
+    """Something stored as the engine takes it, without the member whom it may name."""
+    with connection.cursor() as cursor:
+        return _event(kind, _row(cursor, kind, event_id, Need.NOTHING), {})
 
 
 def of_many(
@@ -118,6 +117,27 @@ def of_many(
 def naming(terms: Iterable[Terms]) -> set[str]:
     """The properties by which these rules name another member."""
     return {one.definition.also.also_property for one in terms if one.definition.also}
+
+
+def numbers_named(terms: Iterable[Terms], said: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What stands in the properties by which these rules name another member."""
+    names = naming(terms)
+    return sorted({str(properties[name]) for properties in said for name in names if properties.get(name)})
+
+
+def members_named_in(
+    cursor: CursorWrapper, terms: Iterable[Terms], rows: LiteralString, properties: LiteralString
+) -> dict[str, int]:
+    """Whom rows (of a table or a join, with properties in a column of JSON) name by these rules."""
+    names = sorted(naming(terms))
+    if not names:
+        return {}
+    statement = sql.SQL(
+        "SELECT DISTINCT {properties}->>name FROM {rows}, unnest(%s::text[]) AS name"
+        " WHERE {properties}->>name IS NOT NULL"
+    ).format(rows=sql.SQL(rows), properties=sql.SQL(properties))
+    cursor.execute(statement.as_string(), [names])
+    return members_named(cursor, [row[0] for row in cursor.fetchall()])
 
 
 def members_named(cursor: CursorWrapper, numbers: Iterable[str]) -> dict[str, int]:
@@ -187,12 +207,17 @@ def _kept() -> sql.Composed:
 def _gathered(
     kind: EventKind, row: dict[str, Any], needs: Need, tier_before: TierBefore, *, named: Mapping[str, int]
 ) -> Gathered:
-    member_id, at = row["member_id"], row["at"]
+    member_id = row["member_id"]
+    rung = tier_before(member_id, row["at"]) if Need.TIER in needs else None
+    return Gathered(row["id"], member_id, _event(kind, row, named), facts_of(row, rung))
+
+
+def _event(kind: EventKind, row: Mapping[str, Any], named: Mapping[str, int]) -> Event:
     if kind == PURCHASE:
-        event = Event(
+        return Event(
             kind=kind,
-            member_id=member_id,
-            occurred_at=at,
+            member_id=row["member_id"],
+            occurred_at=row["at"],
             value=row["value"],
             receipt=row["receipt"],
             channel=row["channel"],
@@ -200,42 +225,35 @@ def _gathered(
             category=row["category"],
             lines=_lines(row["lines"]),
         )
-    elif kind == SURVEY:
-        event = Event(
+    if kind == SURVEY:
+        return Event(
             kind=kind,
-            member_id=member_id,
-            occurred_at=at,
+            member_id=row["member_id"],
+            occurred_at=row["at"],
             survey=row["survey"],
             score=row["score"],
             has_comment=row["has_comment"],
         )
-    else:
-        event = Event(
-            kind=kind,
-            member_id=member_id,
-            occurred_at=at,
-            channel=row["channel"],
-            interaction=row["interaction"],
-            properties=_json(row["properties"]),
-            named=named,
-        )
-    rung = tier_before(member_id, at) if Need.TIER in needs else None
-    return Gathered(row["id"], member_id, event, facts_of(row, rung))
+    return Event(
+        kind=kind,
+        member_id=row["member_id"],
+        occurred_at=row["at"],
+        channel=row["channel"],
+        interaction=row["interaction"],
+        properties=_json(row["properties"]),
+        named=named,
+    )
+
+
+def _line(values: Iterable[Any]) -> BasketLine:
+    return BasketLine(**dict(zip(_LINE, values, strict=True)))
 
 
 def _lines(rows: Any) -> list[BasketLine]:
     """The lines of a purchase, from JSON with its numbers as text."""
     return [
-        BasketLine(
-            line_no=number,
-            value=Decimal(value),
-            quantity=Decimal(quantity),
-            product=product,
-            sku=sku,
-            brand=brand,
-            category=category,
-        )
-        for number, value, quantity, product, sku, brand, category in _json(rows) or ()
+        _line((number, Decimal(value), Decimal(quantity), *words))
+        for number, value, quantity, *words in _json(rows) or ()
     ]
 
 

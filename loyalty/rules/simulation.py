@@ -1,10 +1,11 @@
 """What one event earns, real or made up, by versions of one's choice. Nothing is written, no cap is used."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from typing import Final
 
 from django.db import connection
 from django.db.models import Q
@@ -14,11 +15,12 @@ from loyalty import tiers
 from loyalty.models import CapUse, Entry, RuleVersion
 from loyalty.policies import settings_now
 from loyalty.rules import engine, gathering, versions
-from loyalty.rules.events import INTERACTION, SURVEY, Event, Facts, Need
+from loyalty.rules.events import INTERACTION, PURCHASE, SURVEY, Event, EventKind, Facts, Need
 from loyalty.rules.results import CapKey, Reckoning, Terms, Used
 from members.models import Interaction, Member, Purchase, SurveyResponse
 
 Deed = Purchase | Interaction | SurveyResponse
+_KINDS: Final[Mapping[type[Deed], EventKind]] = {Purchase: PURCHASE, Interaction: INTERACTION, SurveyResponse: SURVEY}
 
 
 def explain(purchase: Purchase) -> Reckoning:
@@ -50,33 +52,9 @@ def beside(version: RuleVersion | None, at: datetime) -> list[Terms]:
 
 def event_of(deed: Deed) -> Event:
     """Something stored as the engine takes it; an answer of an unknown day is no event (:class:`ValueError`)."""
-    if isinstance(deed, Purchase):
-        return gathering.event_of_purchase(deed, deed.lines.all())
-    if isinstance(deed, Interaction):
-        return Event(
-            kind=INTERACTION,
-            member_id=deed.member_id,
-            occurred_at=deed.occurred_at,
-            channel=deed.channel,
-            interaction=deed.kind,
-            properties=deed.properties,
-        )
-    if deed.answered_at is None:
+    if isinstance(deed, SurveyResponse) and deed.answered_at is None:
         raise ValueError(f"nobody knows when answer {deed.pk} was given")
-    return Event(
-        kind=SURVEY,
-        member_id=deed.member_id,
-        occurred_at=deed.answered_at,
-        survey=deed.survey,
-        score=deed.score,
-        has_comment=deed.comment != "",
-    )
-
-
-def numbers_named(event: Event, terms: Sequence[Terms]) -> list[str]:
-    """What stands in the properties in which these rules look for another member."""
-    wanted = (event.properties.get(name) for name in sorted(gathering.naming(terms)))
-    return [str(number) for number in wanted if number]
+    return gathering.event_of(_KINDS[type(deed)], deed.pk)
 
 
 def members_named(numbers: Sequence[str]) -> dict[str, int]:
@@ -140,4 +118,4 @@ def _used_by(deed: Deed) -> Counter[tuple[int, int | None]]:
 
 
 def _key_of(deed: Interaction | SurveyResponse) -> str:
-    return f"{INTERACTION if isinstance(deed, Interaction) else SURVEY}:{deed.pk}:"
+    return f"{_KINDS[type(deed)]}:{deed.pk}:"

@@ -256,7 +256,7 @@ def _result(
     may_find: bool,
 ) -> dict[str, Any]:
     """What the event earns in each column."""
-    numbers = simulation.numbers_named(event, [one for column in terms.values() for one in column])
+    numbers = gathering.numbers_named([one for column in terms.values() for one in column], [event.properties])
     named = simulation.members_named(numbers) if may_find else {}
     event = replace(event, named=named)
     tiers = {tier.key: tier for tier in Tier.objects.all()}
