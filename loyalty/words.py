@@ -1,4 +1,7 @@
-"""Why an entry is there, in the reader's language, from the entry alone."""
+"""What happened, in the reader's language: why an entry is there, from the entry alone, and the names that stand in it.
+
+What a rule promises before anything has happened is said by ``loyalty.rules.sentences``, a tier by ``tier_words``.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -8,6 +11,7 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from loyalty.models import AdjustReason, Entry, Redemption, Reward, Tier, TierBenefit, TierGift
+from loyalty.rules import sentences
 from members.conditions import facts
 from staff import figures
 
@@ -28,8 +32,7 @@ def given(gift: TierBenefit | TierGift) -> str:
     """What is handed out: “Coffee + 200 points”; nothing where it is words only."""
     parts = [reward_name(gift.reward)] if gift.reward else []
     if gift.points:
-        points = ngettext("%(points)s point", "%(points)s points", gift.points)
-        parts.append(points % {"points": figures.number(gift.points)})
+        parts.append(sentences.points(gift.points))
     return " + ".join(parts)
 
 
@@ -199,7 +202,7 @@ def reckoning(told: Explanation, points: int, tiers: dict[str, Tier] | None) -> 
             "step": said[-1],
             "rounded": rounded % {"points": figures.number(whole)},
         }
-    said += [cap_words(cap) for cap in told.get("caps", [])]
+    said += [_cap(cap) for cap in told.get("caps", [])]
     return [*said, _("%(rule)s, version %(version)d") % {"rule": told["rule"], "version": told["version"]}]
 
 
@@ -222,10 +225,10 @@ def _step(step: Explanation, currency: str | None, tiers: dict[str, Tier] | None
             "value": figures.money(Decimal(step["of"]), currency),
         }
     if kind == "fixed":
-        return _points(step["points"])
+        return sentences.points(step["points"])
     if kind == "per_line":
         return _("%(points)s × %(lines)d lines") % {
-            "points": _points(step["points"]),
+            "points": sentences.points(step["points"]),
             "lines": len(step.get("line_nos", ())),
         }
     if Decimal(step["factor"]) == 1:
@@ -240,9 +243,9 @@ def _step(step: Explanation, currency: str | None, tiers: dict[str, Tier] | None
     return _("%(tier)s ×%(multiplier)s") % {"tier": name, "multiplier": _plain(Decimal(step["factor"]))}
 
 
-def cap_words(cap: Explanation) -> str:
+def _cap(cap: Explanation) -> str:
     """That a cap has cut, and what was left in it."""
-    most = _points(cap["points"]) if "points" in cap else figures.money(Decimal(cap["money"]))
+    most = sentences.points(cap["points"]) if "points" in cap else figures.money(Decimal(cap["money"]))
     per = {
         "purchase": _("per purchase"),
         "day": _("a day"),
@@ -256,10 +259,6 @@ def cap_words(cap: Explanation) -> str:
         else _("cut by the cap of %(most)s %(per)s for all members: %(left)s were left")
     )
     return pattern % {"most": most, "per": per, "left": figures.number(cap["left"])}
-
-
-def _points(points: int) -> str:
-    return ngettext("%(points)s point", "%(points)s points", points) % {"points": figures.number(points)}
 
 
 def _tier_of(key: str, tiers: dict[str, Tier] | None) -> str:
