@@ -150,8 +150,7 @@ def _write(
 def _settle() -> None:
     """Do what the nights would have done (expiry, tiers, gifts of tiers), and let the planner know the tables."""
     now = timezone.now()
-    while ledger.expire_due(now)[0]:
-        pass
+    ledger.expire_due(now)
     last = Member.objects.aggregate(last=Max("pk"))["last"]
     for first in range(0, last + 1, tiers.recalculation.CHUNK):
         tiers.recalculate(now, first=first, last=first + tiers.recalculation.CHUNK - 1)

@@ -152,16 +152,18 @@ SELECT staged.key, entry.input_hash <> (SELECT {} FROM (SELECT staged.*) AS inpu
 _OUTGROWN: Final = """
 SELECT relname FROM pg_class
  WHERE oid = ANY(ARRAY['members_member', 'members_purchase', 'loyalty_account', 'loyalty_entry',
-                       'loyalty_lot']::regclass[])
+                       'loyalty_lot', 'loyalty_draw']::regclass[])
    AND pg_relation_size(oid) > 4 * relpages * current_setting('block_size')::bigint
  ORDER BY relname
 """
 
+# The rows of each posting are looked up one by one, by their key (LATERAL with OFFSET 0, or = ANY of one): a join
+# reads the accounts or lots from the first one on, and so for each chunk of a long run once more.
 _LOCK: Final = """
-WITH wanted AS MATERIALIZED ({}), locked AS (
-    SELECT member_id FROM loyalty_account WHERE member_id IN (SELECT member_id FROM wanted)
-     ORDER BY member_id FOR UPDATE)
-SELECT (SELECT count(*) FROM wanted), (SELECT count(*) FROM locked)
+WITH wanted AS MATERIALIZED (SELECT member_id FROM ({}) AS members ORDER BY member_id)
+SELECT count(*), count(account.member_id)
+  FROM wanted LEFT JOIN LATERAL (
+      SELECT member_id FROM loyalty_account WHERE member_id = wanted.member_id OFFSET 0 FOR UPDATE) account ON true
 """
 
 _OPEN: Final = """
@@ -176,10 +178,11 @@ SELECT nextval((SELECT pg_get_serial_sequence('loyalty_entry', 'id')::regclass))
   FROM (
     SELECT staged.*, {} AS input_hash,
            account.version + row_number() OVER in_order AS seq,
-           account.balance + sum(points) OVER in_order AS balance_after,
-           account.debt + sum(staged.debt) OVER in_order AS debt_after,
+           account.balance + (sum(points) OVER in_order)::bigint AS balance_after,
+           account.debt + (sum(staged.debt) OVER in_order)::bigint AS debt_after,
            lead(place) OVER in_order IS NULL AS is_last
-      FROM {} AS staged JOIN loyalty_account account USING (member_id)
+      FROM {} AS staged, LATERAL (
+          SELECT version, balance, debt FROM loyalty_account WHERE member_id = staged.member_id OFFSET 0) account
     WINDOW in_order AS (PARTITION BY member_id ORDER BY occurred_at, place
                         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ORDER BY member_id, occurred_at, place) AS numbered
@@ -198,8 +201,9 @@ SELECT entry_id, member_id, seq, kind, points, balance_after, coalesce(qualifyin
 _INSERT_LOTS: Final = """
 INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at, expires_at, idle_months)
 SELECT entry_id, member_id, points, points, CASE WHEN NOT held THEN coalesce(activates_at, occurred_at) END,
-       coalesce(expires_at, ((occurred_at AT TIME ZONE %(zone)s) + make_interval(months => idle_months::int))
-                            AT TIME ZONE %(zone)s), idle_months
+       CASE WHEN expires_at IS NULL AND idle_months IS NOT NULL
+            THEN ((occurred_at AT TIME ZONE %(zone)s) + make_interval(months => idle_months::int)) AT TIME ZONE %(zone)s
+            ELSE expires_at END, idle_months
   FROM loyalty_posting WHERE points > 0
 """
 
@@ -228,5 +232,5 @@ UPDATE loyalty_lot lot SET remaining = lot.remaining + posting.debt
 _MOVE_ACCOUNTS: Final = """
 UPDATE loyalty_account account SET balance = last.balance_after, debt = last.debt_after, version = last.seq
   FROM loyalty_posting last
- WHERE account.member_id = last.member_id AND last.is_last
+ WHERE account.member_id = ANY(ARRAY[last.member_id]) AND last.is_last
 """

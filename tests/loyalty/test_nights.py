@@ -46,6 +46,24 @@ def test_expired_points_go_out_lot_by_lot_and_a_second_night_finds_nothing(monke
 
 
 @pytest.mark.django_db
+def test_points_expire_from_member_to_member_whenever_they_lapsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "CHUNK", 2)
+    members = [make_member() for _ in range(5)]
+    for place, member in enumerate(members):
+        ledger.award(
+            member_id=member.pk,
+            points=10,
+            key=str(place),
+            occurred_at=NOW - timedelta(days=30),
+            expires_at=NOW - timedelta(days=place),
+            explanation={},
+        )
+    assert ledger.expire_due(NOW) == (5, 50)
+    expired = Entry.objects.filter(kind="expire").order_by("id").values_list("member_id", flat=True)
+    assert list(expired) == [member.pk for member in members]
+
+
+@pytest.mark.django_db
 def test_points_that_come_back_to_an_expired_lot_expire_again() -> None:
     member, reward = make_member(), Reward.objects.create(name="Coffee", points=60)
     with time_machine.travel(NOW, tick=False) as clock:
@@ -142,7 +160,8 @@ def test_the_same_purchase_sent_by_twenty_connections_earns_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_expiry_and_spending_at_once_take_no_point_twice() -> None:
+def test_expiry_and_spending_at_once_take_no_point_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "CHUNK", 3)
     members = [make_member() for _ in range(6)]
     for member in members:
         for key, expires in (("old", NOW), ("new", None)):
@@ -162,11 +181,10 @@ def test_expiry_and_spending_at_once_take_no_point_twice() -> None:
 
     outcomes = at_once(
         *(lambda m=member.pk, k=f"{member.pk}:{n}": spend(m, k) for member in members for n in range(4)),
-        *[lambda: ledger.expire_due(NOW, limit=3)] * 8,
+        *[lambda: ledger.expire_due(NOW)] * 8,
     )
     assert set(outcomes) <= {"done", "InsufficientPoints"}
-    while ledger.expire_due(NOW)[0]:
-        pass
+    ledger.expire_due(NOW)
     for member in members:
         entries = Entry.objects.filter(member=member)
         assert sum(entry.points for entry in entries) == Account.objects.get(member=member).balance >= 0
