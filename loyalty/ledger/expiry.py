@@ -51,7 +51,7 @@ def _ranges_due(now: datetime) -> list[tuple[int, int, int]]:
     """
     with connection.cursor() as cursor:
         cursor.execute(_RANGES, {"now": now, "chunk": CHUNK})
-        return cursor.fetchall()
+        return [(first, last, due) for first, last, due in cursor.fetchall()]
 
 
 def _expire_ranges(now: datetime, ranges: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:

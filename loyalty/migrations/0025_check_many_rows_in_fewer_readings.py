@@ -132,7 +132,7 @@ NO_BITMAP = "ALTER FUNCTION loyalty_check() SET enable_bitmapscan = off;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("loyalty", "0023_hand_out_gifts_of_tiers")]
+    dependencies = [("loyalty", "0027_count_joins_of_a_day")]
 
     operations = [
         migrations.RunSQL(
