@@ -96,6 +96,15 @@ def test_sliding_points_live_on_with_each_activity_and_never_shorter() -> None:
     prove()
 
 
+def test_sliding_points_live_on_to_the_same_time_of_day_when_the_clocks_change(settings: Any) -> None:
+    """Noon in Berlin is 11:00 UTC before the change of 29 March and 10:00 UTC after it."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    member = make_member()
+    award(member, 100, "slides", occurred_at=datetime(2026, 3, 1, 11, 0, tzinfo=UTC), idle_months=1)
+    ledger.prolong([member.pk], datetime(2026, 3, 10, 11, 0, tzinfo=UTC))
+    assert Lot.objects.get().expires_at == datetime(2026, 4, 10, 10, 0, tzinfo=UTC)
+
+
 def test_sliding_points_of_many_awards_at_once_expire_like_single_ones() -> None:
     one, many = make_member(), make_member()
     moment = datetime(2026, 8, 31, 15, 0, tzinfo=UTC)
