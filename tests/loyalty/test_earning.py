@@ -362,12 +362,16 @@ def uses(member: Member) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("of", ["member", "programme"])
-def test_64_purchases_at_once_never_pass_a_daily_cap_of_5000(of: str) -> None:
+@pytest.mark.parametrize(("of", "is_known"), [("member", False), ("member", True), ("programme", True)])
+def test_64_purchases_at_once_never_pass_a_daily_cap_of_5000(of: str, *, is_known: bool) -> None:
+    """Whose account is open already, and who opens it with the first of them: each is locked in a way of its own."""
     programme.ensure_defaults()
     RuleVersion.objects.get().rule.versions.update(state="retired", retired_at=SINCE_EVER)
     in_force("Capped", PER_UNIT, caps=[{"per": "day", "of": of, "points": 5_000}])
     members = [make_member() for _ in range(1 if of == "member" else 8)]
+    if is_known:
+        with connection.cursor() as cursor:
+            ledger.lock_members(cursor, [member.pk for member in members])
 
     def attempt(number: int) -> Any:
         return lambda: buy(members[number % len(members)], 130, f"k{number}")
