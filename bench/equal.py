@@ -34,8 +34,14 @@ def _copying(cursor: CursorWrapper, name: str) -> list[sql.Composed]:
     if cursor.fetchone()[0]:
         text = sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), max(id)) FROM {}")
         statements.append(text.format(sql.Literal(f"floor.{name}"), copy))
+    return [*statements, *adding_foreign_keys(cursor, name, copy), sql.SQL("ANALYZE {}").format(copy)]
+
+
+def adding_foreign_keys(cursor: CursorWrapper, name: str, copy: sql.Identifier) -> list[sql.Composed]:
+    """The statements that give a copy the foreign keys of the table of this name."""
     cursor.execute(_FOREIGN_KEYS, [name])
-    for constraint, definition in cursor.fetchall():
-        text = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
-        statements.append(text.format(copy, sql.Identifier(constraint), sql.SQL(definition)))
-    return [*statements, sql.SQL("ANALYZE {}").format(copy)]
+    text = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
+    return [
+        text.format(copy, sql.Identifier(constraint), sql.SQL(definition))
+        for constraint, definition in cursor.fetchall()
+    ]

@@ -8,6 +8,7 @@ from typing import LiteralString
 from django.db import connection, transaction
 from psycopg import sql
 
+from bench.equal import adding_foreign_keys
 from bench.measuring import Measurement, seconds
 from bench.population import NOW, populate, recalculate
 from loyalty import ledger, verify
@@ -156,22 +157,12 @@ def _bare(statements: Sequence[LiteralString]) -> float:
     return seconds(run)
 
 
-_FOREIGN_KEYS = """
-SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f'
-"""
-
-
 def _make_bare_tables() -> None:
     """Equal tables: the same columns, indexes, checks and foreign keys, without triggers of our own."""
     likes = {"entry": "entry", "lot": "lot", "draw": "draw", "tierstanding": "tierstanding", "copy": "entry"}
     with connection.cursor() as cursor:
         for name, ours in likes.items():
-            bare, table = sql.Identifier(f"bench_{name}"), sql.Identifier(f"loyalty_{ours}")
-            cursor.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(bare, table).as_string())
-            cursor.execute(_FOREIGN_KEYS, [f"loyalty_{ours}"])
-            for constraint, definition in cursor.fetchall():
-                cursor.execute(
-                    sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
-                    .format(bare, sql.Identifier(constraint), sql.SQL(definition))
-                    .as_string()
-                )
+            bare, table = sql.Identifier(f"bench_{name}"), f"loyalty_{ours}"
+            made = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(bare, sql.Identifier(table))
+            for statement in [made, *adding_foreign_keys(cursor, table, bare)]:
+                cursor.execute(statement.as_string())
