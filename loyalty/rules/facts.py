@@ -304,7 +304,7 @@ def _register_member() -> None:
     )
 
 
-def _register_person() -> None:
+def _register_birthday() -> None:
     for key, label, yes, no, read in (
         (
             "member.in_birthday_month",
@@ -332,6 +332,9 @@ def _register_person() -> None:
         lambda case, _p: None if case.facts.birth_date is None else str(case.facts.birth_date.month),
         Need.PERSON,
     )
+
+
+def _register_person() -> None:
     on(
         EVENT_KINDS,
         one_of("member.gender", THE_MEMBER, _("Gender"), _("the member's gender"), lambda: Member.Gender.choices),
@@ -379,4 +382,5 @@ _register_interaction()
 _register_answer()
 _register_time()
 _register_member()
+_register_birthday()
 _register_person()
