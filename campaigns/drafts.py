@@ -18,7 +18,6 @@ from members.conditions.uses import Use
 from staff.models import User
 
 STEPS = ("goal", "audience", "content", "schedule")
-NEW_BODY = "{{ member.name }},\n\n\n\n[Shop now](https://example.com)\n"
 
 Problems = dict[str, list[str]]
 

@@ -20,7 +20,6 @@ from staff.requests import DeskRequest
 FOUND_AT_ONCE = 50
 SUGGESTED = 8
 SHORTEST_SUGGESTION = 2
-EXPORTED = ("number", "external_id", "given_name", "family_name", "gender", "status", "joined_at")
 
 STATUS_TONES = {Member.Status.ACTIVE: "good", Member.Status.BLOCKED: "bad", Member.Status.CLOSED: "idle"}
 
