@@ -15,9 +15,12 @@ from staff.progress import Progress
 CHECK, IMPORT, UNDO = "import-check", "import", "import-undo"
 
 
-def start(kind: str, run: ImportRun, *, user: User | None) -> Job:
-    """Queue a job of one of the three kinds for a run, and note it on the run."""
-    job = jobs.start(kind, title=_title(kind, run), payload={"run": run.pk}, user=user)
+def start(kind: str, run: ImportRun, *, user: User | None, alone: bool = False) -> Job:
+    """Queue a job of one of the three kinds for a run, and note it on the run.
+
+    What is taken back ``alone`` has to fit into the day of its ``user`` when the job does it.
+    """
+    job = jobs.start(kind, title=_title(kind, run), payload={"run": run.pk, "alone": alone}, user=user)
     ImportRun.objects.filter(pk=run.pk).update(job=job)
     return job
 
@@ -70,7 +73,8 @@ def take_back(job: Job, progress: Progress) -> dict[str, Any]:
     if run.state != ImportRun.State.UNDONE or job.attempt == 1:
         try:
             with progress.interruptible():
-                counts = dict(runs.undo(run, user=job.created_by, report=_report(progress)))
+                alone = job.payload.get("alone", False)
+                counts = dict(runs.undo(run, user=job.created_by, alone=alone, report=_report(progress)))
         except runs.Refused as refusal:
             raise jobs.Failed(str(refusal)) from refusal
     return {**_result(run, _("%(file)s was taken back.") % {"file": run.file_name}), **counts}

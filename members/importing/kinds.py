@@ -159,7 +159,7 @@ class ImportKind(Protocol):
         return True
 
     def undo_alone(self, points: int, user: User) -> bool:
-        """The same, and counted: the next import that they take back today finds so much less. False counts nothing."""
+        """The same, and counted in the transaction that takes it back. False counts nothing."""
         return True
 
 

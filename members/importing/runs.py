@@ -257,10 +257,13 @@ def _write_outcome(run: ImportRun, findings: Findings) -> None:
     )
 
 
-def undo(run: ImportRun, *, user: User | None, report: Report | None = None) -> Mapping[str, int]:
+def undo(
+    run: ImportRun, *, user: User | None, alone: bool = False, report: Report | None = None
+) -> Mapping[str, int]:
     """Take an import back in one transaction; returns counts by name. Raises :class:`Refused`.
 
-    Repeating it for a run whose undo died does it again from the start: nothing of it was committed.
+    What the person takes back ``alone`` is counted in their day in that transaction, or not done. Repeating it for a
+    run whose undo died does it again from the start: nothing of it was committed.
     """
     kind = kinds.get(run.kind)
     if not ImportRun.objects.filter(pk=run.pk, state__in=[State.DONE, State.UNDOING]).update(state=State.UNDOING):
@@ -270,7 +273,11 @@ def undo(run: ImportRun, *, user: User | None, report: Report | None = None) -> 
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('import'), hashtext(%s))", [kind.key])
             if report:
                 report(0, 2, _("taking the rows back"))
+            points = kind.preview_undo(cursor, run.pk).points if alone else 0
             counts = kind.undo(cursor, run.pk)
+            # After the accounts, as all do who count a day.
+            if alone and user and not kind.undo_alone(points, user):
+                raise Refused(_("By now these are more points than you may move alone today. Take it back once more."))
             if report:
                 report(1, 2, _("taking the rows back"))
             done = ImportRun.objects.filter(pk=run.pk, state=State.UNDOING).update(

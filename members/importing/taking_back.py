@@ -29,17 +29,19 @@ def needs_second_person(run: ImportRun, preview: UndoPreview, user: User) -> boo
 def take_back(run: ImportRun, *, user: User) -> Job | Approval:
     """Start the job, or ask a second person for it; the same job or request while that is not over.
 
-    What it moves counts from when it is started, also where the job then fails.
+    What one person takes back alone counts in the transaction that does it: the job fails where it does not fit by
+    then into their day, and counts nothing where it fails or is cancelled.
     """
-    # Two clicks at once count and start it once.
+    # Two clicks at once start it once.
     run = ImportRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
     if run.job is not None and not run.job.is_over:
         return run.job
-    has_others = approvals.others_may_decide(KIND, user)
-    if has_others and (asked := waiting(run)):
-        return asked
-    if kinds.get(run.kind).undo_alone(runs.preview_undo(run).points, user) or not has_others:
+    if not approvals.others_may_decide(KIND, user):
         return background.start(background.UNDO, run, user=user)
+    if asked := waiting(run):
+        return asked
+    if kinds.get(run.kind).may_undo_alone(runs.preview_undo(run).points, user):
+        return background.start(background.UNDO, run, user=user, alone=True)
     payload = {"run": run.pk, "file": run.file_name}
     return approvals.request(KIND, subject=run.file_name, payload=payload, user=user, about=_about(run))
 

@@ -114,6 +114,8 @@ def test_many_small_imports_taken_back_in_a_day_are_added_up(tmp_path: Path) -> 
     assert isinstance(taking_back.take_back(first, user=manager), Job)
     assert isinstance(taking_back.take_back(first, user=manager), Job)  # a second click counts and starts nothing
     assert Job.objects.filter(kind="import-undo").count() == 1
+    assert not DayUse.objects.exists()
+    do_job(first)
     assert DayUse.objects.get().points == 80
     goodwill = adjustments.Adjustment(member_id=member.pk, points=50, reason="goodwill", comment="")
     adjustments.adjust(goodwill, key="k", user=manager)
@@ -141,13 +143,41 @@ def test_points_given_and_taken_by_refunds_do_not_make_up_for_each_other(tmp_pat
     assert isinstance(taking_back.take_back(run, user=make_user("marketing_manager")), Approval)
 
 
+@pytest.mark.parametrize("end", ["cancelled", "refused", "broken"])
+def test_what_is_not_taken_back_in_the_end_counts_nothing(
+    run: ImportRun, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_user("marketing_manager")
+    make_user("approver")
+    job = taking_back.take_back(run, user=manager)
+    assert isinstance(job, Job)
+    if end == "cancelled":
+        jobs.cancel(job)
+    elif end == "refused":  # its points are spent, and the policy takes none that are
+        ProgrammeSettings.objects.update(clawback_policy="refuse")
+        member = Member.objects.get()
+        reward = Reward.objects.create(name="Voucher", points=150)
+        rewards.redeem(member_id=member.pk, reward_id=reward.pk, key="r", user=None)
+    else:
+        monkeypatch.setattr("loyalty.tiers.rewind", None)
+    do_job(run)
+    assert run.state == ImportRun.State.DONE
+    assert limits.left(limits.Limit.ADJUST, limits.counted_as(manager)) == limits.daily(limits.Limit.ADJUST)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_imports_taken_back_at_once_do_not_pass_the_days_limit(tmp_path: Path) -> None:
     ProgrammeSettings.objects.update(adjust_approval_above=100, adjust_daily_limit=200)
     manager = make_user("marketing_manager")
     make_user("approver")
     runs = small(tmp_path, 5)
-    outcomes = at_once(*(lambda run=run: taking_back.take_back(run, user=manager) for run in runs))
-    assert outcomes == {"done": 5}
-    assert (Job.objects.filter(kind="import-undo").count(), Approval.objects.count()) == (2, 3)
+    assert at_once(*(lambda run=run: taking_back.take_back(run, user=manager) for run in runs)) == {"done": 5}
+    assert Job.objects.filter(kind="import-undo").count() == 5
+    at_once(*(lambda run=run: do_job(run) for run in runs))
+    undone = ImportRun.objects.filter(state=ImportRun.State.UNDONE)
+    failed = Job.objects.filter(kind="import-undo", state=Job.State.FAILED)
+    assert (undone.count(), failed.count()) == (2, 3)
+    assert all("more points than you may move alone today" in job.error for job in failed)
     assert limits.left(limits.Limit.ADJUST, limits.counted_as(manager)) == 40
+    rest = ImportRun.objects.filter(state=ImportRun.State.DONE)
+    assert all(isinstance(taking_back.take_back(run, user=manager), Approval) for run in rest)
