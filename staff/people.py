@@ -8,6 +8,7 @@ invite their own second person (docs/adr/0013). It is taken by one and at once, 
 """
 
 import logging
+from collections.abc import Collection
 from smtplib import SMTPException
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
@@ -99,7 +101,7 @@ def change_role(user: User, role: str, *, by: User) -> Approval | None:
     if user.pk == by.pk:
         raise PeopleError(_("You cannot change your own role. Ask another administrator."))
     with transaction.atomic():
-        others = _other_administrators(user)
+        others = _other_administrators(user.pk)
         before = User.objects.get(pk=user.pk).role
         if before == role:
             return None
@@ -117,7 +119,7 @@ def deactivate(user: User, *, by: User) -> None:
     if user.pk == by.pk:
         raise PeopleError(_("You cannot shut yourself out. Ask another administrator."))
     with transaction.atomic():
-        if not _other_administrators(user):
+        if not _other_administrators(user.pk):
             raise PeopleError(_("This is the last administrator. Make somebody else one first."))
         if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
             audit.record(by, "person.deactivated", user)
@@ -173,11 +175,20 @@ def _ask(user: User, change: dict[str, Any], by: User) -> Approval:
 
 def _carry_out(approval: Approval) -> None:
     change = approval.payload["change"]
+    others = _other_administrators(approval.payload["person"])
     user = User.objects.select_for_update().get(pk=approval.payload["person"])
+    if _takes_the_last(user, change, others):
+        raise approvals.CannotBeDone(_("This is the last administrator. Make somebody else one first."))
     if "role" in change:
         _give_role(user, change["role"], user.role, by=approval.decided_by)
     else:
         _let_in(user, by=approval.decided_by)
+
+
+def _takes_the_last(user: User, change: dict[str, Any], others: Collection[int]) -> bool:
+    """Whether a request that waited would leave nobody to administer the desk."""
+    is_one = user.is_active and user.role == Role.ADMINISTRATOR
+    return is_one and not others and change.get("role", user.role) != Role.ADMINISTRATOR
 
 
 def _outlook(approval: Approval) -> approvals.Outlook:
@@ -190,7 +201,10 @@ def _outlook(approval: Approval) -> approvals.Outlook:
         (_("Role"), f"{role} → {Role(change['role']).label}" if "role" in change else role),
         (_("Has signed in"), _("yes") if user.last_login else _("no")),
     ]
-    return approvals.Outlook(lines, _("They may then decide what others ask for. Be sure that you know them."))
+    warning = _("They may then decide what others ask for. Be sure that you know them.")
+    if _takes_the_last(user, change, _administrators().exclude(pk=user.pk)):
+        warning = _("This is the last administrator: approving it will be refused.")
+    return approvals.Outlook(lines, warning)
 
 
 def _title(approval: Approval) -> str:
@@ -204,8 +218,11 @@ def _about(user: User) -> str:
     return f"person:{user.pk}"
 
 
-def _other_administrators(user: User) -> list[int]:
+def _other_administrators(but: int) -> list[int]:
     """The other active administrators. All are locked, so that two cannot remove each other at once."""
-    active = User.objects.filter(role=Role.ADMINISTRATOR, is_active=True)
-    locked = active.order_by("pk").select_for_update().values_list("pk", flat=True)
-    return [pk for pk in locked if pk != user.pk]
+    locked = _administrators().select_for_update().values_list("pk", flat=True)
+    return [pk for pk in locked if pk != but]
+
+
+def _administrators() -> QuerySet[User]:
+    return User.objects.filter(role=Role.ADMINISTRATOR, is_active=True).order_by("pk")

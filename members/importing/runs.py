@@ -257,9 +257,7 @@ def _write_outcome(run: ImportRun, findings: Findings) -> None:
     )
 
 
-def undo(
-    run: ImportRun, *, user: User | None, alone: bool = False, report: Report | None = None
-) -> Mapping[str, int]:
+def undo(run: ImportRun, *, user: User | None, alone: bool = False, report: Report | None = None) -> Mapping[str, int]:
     """Take an import back in one transaction; returns counts by name. Raises :class:`Refused`.
 
     What the person takes back ``alone`` is counted in their day in that transaction, or not done. Repeating it for a

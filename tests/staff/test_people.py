@@ -12,6 +12,7 @@ from staff import approvals, people
 from staff.models import Approval, AuditEntry, User
 from tests.conftest import Mailbox
 from tests.factories import PASSWORD, make_user
+from tests.loyalty.concurrency import at_once
 
 INVITED = {"name": "Wang Fang", "email": "wang@example.com", "language": "en"}
 
@@ -219,3 +220,32 @@ def test_nobody_else_gets_the_link_into_an_account_that_somebody_has(db: None, m
     assert "/accounts/password/reset/key/" in letter.get_content()
     page = signed_in(admin).post(f"/desk/people/{invited.pk}/invite/").content.decode()
     assert "/accounts/password/reset/key/" in page
+
+
+def test_a_role_that_waited_does_not_take_the_last_administrator_away(db: None) -> None:
+    first, approver, other = make_user(), make_user("approver"), make_user("executive")
+    stale = people.change_role(other, "approver", by=first)
+    newer = people.change_role(other, "administrator", by=first)
+    assert isinstance(stale, Approval)
+    assert isinstance(newer, Approval)
+    approvals.approve(newer, user=approver)
+    other.refresh_from_db()
+    people.change_role(first, "marketing_manager", by=other)
+    page = signed_in(approver).get(stale.get_absolute_url()).content.decode()
+    assert "This is the last administrator: approving it will be refused." in page
+    with pytest.raises(approvals.CannotBeDone, match="last administrator"):
+        approvals.approve(stale, user=approver)
+    assert User.objects.filter(role="administrator", is_active=True).get() == other
+
+
+def test_two_roles_that_waited_are_not_given_at_once_so_that_no_administrator_is_left(transactional_db: None) -> None:
+    first, deciders = make_user(), [make_user("approver"), make_user("approver")]
+    others = [make_user("executive"), make_user("executive")]
+    stale = [people.change_role(user, "approver", by=first) for user in others]
+    for user in others:
+        approvals.approve(people.change_role(user, "administrator", by=first), user=deciders[0])
+    people.change_role(first, "marketing_manager", by=others[0])
+    pairs = zip(stale, deciders, strict=True)
+    outcomes = at_once(*(lambda asked=asked, user=user: approvals.approve(asked, user=user) for asked, user in pairs))
+    assert outcomes == {"done": 1, "CannotBeDone": 1}
+    assert User.objects.filter(role="administrator", is_active=True).count() == 1
