@@ -3,12 +3,12 @@
 At least one active administrator always remains, and nobody changes their own role or shuts
 themselves out. Those who leave are kept, because the audit names them.
 
-The right to decide what others ask for is itself given by two, where there are two: otherwise an administrator could
-invite their own second person (docs/adr/0013). It is taken by one and at once, so that who leaves can do no harm.
+A role that asks a second person or is one is itself given by two, where there are two, and the link into an account is
+then seen by its owner alone: otherwise an administrator could be the second person of somebody they invented, or let
+somebody they invented be theirs (docs/adr/0013). It is taken by one and at once, so that who leaves can do no harm.
 """
 
 import logging
-from collections.abc import Collection
 from smtplib import SMTPException
 from typing import Any, Final
 
@@ -31,6 +31,8 @@ from staff.permissions import ROLE_PERMISSIONS, Permission, Role
 logger = logging.getLogger(__name__)
 
 KIND: Final = "person.decides"
+# Who may see what waits for a second person may ask one: no role has the one without the other.
+PART: Final = frozenset({Permission.APPROVALS_VIEW, Permission.APPROVALS_DECIDE})
 
 # Django says this of a new password and its own Chinese catalogue lacks it; it stands here to be collected.
 PASSWORD_TOO_SHORT = ngettext_lazy(
@@ -50,7 +52,7 @@ def invite(*, email: str, name: str, role: str, language: str, by: User | None) 
     Where their role takes a second person, they are an executive until it is decided (:func:`waiting`). From the
     terminal there is nobody to ask.
     """
-    asks = by is not None and decides(role) and approvals.others_may_decide(KIND, by)
+    asks = by is not None and brings_in(role) and approvals.others_may_decide(KIND, by)
     first = Role.EXECUTIVE if asks else role
     try:
         with transaction.atomic():
@@ -83,13 +85,18 @@ def send_invitation(user: User, *, link: str, by: User) -> bool:
     return True
 
 
-def decides(role: str) -> bool:
-    """Whether this role may decide what others ask for."""
-    return Permission.APPROVALS_DECIDE in ROLE_PERMISSIONS[role]
+def brings_in(role: str, before: str = Role.EXECUTIVE) -> bool:
+    """Whether this role lets somebody ask for what a second person decides, or decide it, who could not before."""
+    return bool(PART & (ROLE_PERMISSIONS[role] - ROLE_PERMISSIONS[before]))
+
+
+def shows_links(user: User) -> bool:
+    """Whether this person sees the links of those they invite: only where nobody could be their second person."""
+    return not approvals.others_may_decide(KIND, user)
 
 
 def waiting(user: User) -> Approval | None:
-    """The newest request about this person's right to decide."""
+    """The newest request about the role of this person, or to let them in again."""
     return next(iter(approvals.waiting_about(_about(user), kind=KIND)), None)
 
 
@@ -107,7 +114,7 @@ def change_role(user: User, role: str, *, by: User) -> Approval | None:
             return None
         if role != Role.ADMINISTRATOR and not others:
             raise PeopleError(_("This is the last administrator. Make somebody else one first."))
-        if decides(role) and not decides(before) and approvals.others_may_decide(KIND, by, user):
+        if brings_in(role, before) and approvals.others_may_decide(KIND, by, user):
             return _ask(user, {"role": role}, by)
         _give_role(user, role, before, by=by)
     user.role = role
@@ -130,7 +137,7 @@ def reactivate(user: User, *, by: User) -> Approval | None:
     """Let somebody in again. Returns the request where it takes a second person."""
     with transaction.atomic():
         now = User.objects.select_for_update().get(pk=user.pk)
-        if not now.is_active and decides(now.role) and approvals.others_may_decide(KIND, by, user):
+        if not now.is_active and brings_in(now.role) and approvals.others_may_decide(KIND, by, user):
             return _ask(user, {"is_active": True}, by)
         _let_in(user, by=by)
     user.is_active = True
@@ -138,10 +145,10 @@ def reactivate(user: User, *, by: User) -> Approval | None:
 
 
 def register() -> None:
-    """Let giving somebody the right to decide be approved."""
+    """Let it be approved that somebody takes part in approvals."""
     approvals.register(
         KIND,
-        gettext_lazy("Who may decide"),
+        gettext_lazy("Who may ask or decide"),
         Permission.APPROVALS_DECIDE,
         _carry_out,
         outlook=_outlook,
@@ -177,7 +184,7 @@ def _carry_out(approval: Approval) -> None:
     change = approval.payload["change"]
     others = _other_administrators(approval.payload["person"])
     user = User.objects.select_for_update().get(pk=approval.payload["person"])
-    if _takes_the_last(user, change, others):
+    if _takes_the_last(user, change, has_others=bool(others)):
         raise approvals.CannotBeDone(_("This is the last administrator. Make somebody else one first."))
     if "role" in change:
         _give_role(user, change["role"], user.role, by=approval.decided_by)
@@ -185,10 +192,10 @@ def _carry_out(approval: Approval) -> None:
         _let_in(user, by=approval.decided_by)
 
 
-def _takes_the_last(user: User, change: dict[str, Any], others: Collection[int]) -> bool:
+def _takes_the_last(user: User, change: dict[str, Any], *, has_others: bool) -> bool:
     """Whether a request that waited would leave nobody to administer the desk."""
     is_one = user.is_active and user.role == Role.ADMINISTRATOR
-    return is_one and not others and change.get("role", user.role) != Role.ADMINISTRATOR
+    return is_one and not has_others and change.get("role", user.role) != Role.ADMINISTRATOR
 
 
 def _outlook(approval: Approval) -> approvals.Outlook:
@@ -201,10 +208,15 @@ def _outlook(approval: Approval) -> approvals.Outlook:
         (_("Role"), f"{role} → {Role(change['role']).label}" if "role" in change else role),
         (_("Has signed in"), _("yes") if user.last_login else _("no")),
     ]
-    warning = _("They may then decide what others ask for. Be sure that you know them.")
-    if _takes_the_last(user, change, _administrators().exclude(pk=user.pk)):
-        warning = _("This is the last administrator: approving it will be refused.")
-    return approvals.Outlook(lines, warning)
+    return approvals.Outlook(lines, _warning(user, change))
+
+
+def _warning(user: User, change: dict[str, Any]) -> str:
+    if _takes_the_last(user, change, has_others=_administrators().exclude(pk=user.pk).exists()):
+        return _("This is the last administrator: approving it will be refused.")
+    if Permission.APPROVALS_DECIDE in ROLE_PERMISSIONS[change.get("role", user.role)]:
+        return _("They may then decide what others ask for. Be sure that you know them and that the address is theirs.")
+    return _("They may then ask for points and changes. Be sure that you know them and that the address is theirs.")
 
 
 def _title(approval: Approval) -> str:

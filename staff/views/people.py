@@ -17,7 +17,8 @@ from staff.requests import DeskRequest
 
 # Beside the field of the role.
 DECIDED_BY_TWO = gettext_lazy(
-    "Who may decide what others ask for takes a second person, where somebody else may or could in the last two weeks."
+    "Every role but Executive may ask for approvals or give them. Somebody new to that takes a second person, where "
+    "somebody else may decide or could in the last two weeks."
 )
 
 
@@ -48,6 +49,7 @@ def people_list(request: DeskRequest) -> HttpResponse:
         "roles": [("", _("Any role")), *Role.choices],
         "role_choices": Role.choices,
         "decided_by_two": DECIDED_BY_TWO,
+        "shows_links": people.shows_links(request.user),
         "is_filtered": bool(role),
     }
     return render(request, "staff/people.html", context)
@@ -57,7 +59,7 @@ def people_list(request: DeskRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def invite(request: DeskRequest) -> HttpResponse:
-    """Add somebody and write them an invitation; its link is shown once, in case the mail does not arrive."""
+    """Add somebody and write them an invitation."""
     form = InvitationForm(request.POST or None, initial={"language": request.user.language})
     if request.method == "POST" and form.is_valid():
         told = form.cleaned_data
@@ -123,11 +125,11 @@ def reactivate(request: DeskRequest, pk: int) -> HttpResponse:
 
 
 def _invited(request: DeskRequest, user: User) -> HttpResponse:
-    """Send the invitation and show its link, but not to an account that somebody has: only they get into it."""
+    """Send the invitation. Its link is shown to who sets the desk up alone, until the account is somebody's."""
     link = request.build_absolute_uri(people.invitation_path(user))
     context = {
         "person": user,
-        "link": "" if user.has_come else link,
+        "link": "" if user.has_come or not people.shows_links(request.user) else link,
         "waiting": people.waiting(user),
         "is_sent": people.send_invitation(user, link=link, by=request.user),
         "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,

@@ -10,6 +10,7 @@ from django.test import Client
 
 from staff import approvals, people
 from staff.models import Approval, AuditEntry, User
+from staff.permissions import ROLE_PERMISSIONS, Permission, Role
 from tests.conftest import Mailbox
 from tests.factories import PASSWORD, make_user
 from tests.loyalty.concurrency import at_once
@@ -219,7 +220,62 @@ def test_nobody_else_gets_the_link_into_an_account_that_somebody_has(db: None, m
     [letter] = mailbox.messages
     assert "/accounts/password/reset/key/" in letter.get_content()
     page = signed_in(admin).post(f"/desk/people/{invited.pk}/invite/").content.decode()
-    assert "/accounts/password/reset/key/" in page
+    assert "/accounts/password/reset/key/" not in page
+    assert len(mailbox.messages) == 2
+    people.deactivate(approver, by=admin)  # for two weeks they still count
+    page = signed_in(admin).post(f"/desk/people/{invited.pk}/invite/").content.decode()
+    assert "/accounts/password/reset/key/" not in page
+
+
+@pytest.mark.parametrize("role", ["customer_service", "marketing_manager"])
+def test_nobody_approves_what_an_agent_they_invented_asks_for(db: None, mailbox: Mailbox, role: str) -> None:
+    admin, approver = make_user(), make_user("approver")
+    page = signed_in(admin).post("/desk/people/invite/", INVITED | {"role": role}).content.decode()
+    assert "/accounts/password/reset/key/" not in page
+    assert "Until a second person decides, they are Executive." in page
+    agent, asked = User.objects.get(email="wang@example.com"), Approval.objects.get()
+    assert (agent.role, agent.may("approvals.view")) == ("executive", False)
+    with pytest.raises(approvals.OwnRequest):
+        approvals.approve(asked, user=admin)
+    told = signed_in(approver).get(asked.get_absolute_url()).content.decode()
+    assert "wang@example.com" in told
+    assert "that the address is theirs" in told
+    approvals.approve(asked, user=approver)
+    agent.refresh_from_db()
+    assert agent.role == role
+
+
+def test_nor_an_executive_who_becomes_one_or_an_agent_who_is_let_in_again(db: None) -> None:
+    admin, _approver = make_user(), make_user("approver")
+    executive, former = make_user("executive"), make_user("customer_service", is_active=False)
+    assert isinstance(people.change_role(executive, "customer_service", by=admin), Approval)
+    assert isinstance(people.reactivate(former, by=admin), Approval)
+    executive.refresh_from_db()
+    former.refresh_from_db()
+    assert (executive.role, former.is_active) == ("executive", False)
+
+
+def test_who_takes_part_already_changes_between_asking_roles_at_once(db: None) -> None:
+    admin, agent = make_user(), make_user("customer_service")
+    make_user("approver")
+    assert people.change_role(agent, "marketing_manager", by=admin) is None
+    assert isinstance(people.change_role(agent, "approver", by=admin), Approval)
+
+
+def test_every_role_but_the_executives_takes_part_in_approvals() -> None:
+    may_only_look = {role for role in Role.values if not people.brings_in(role)}
+    assert may_only_look == {Role.EXECUTIVE}
+    writes = {permission for permission in ROLE_PERMISSIONS[Role.EXECUTIVE] if not permission.endswith(".view")}
+    assert writes == {Permission.DESK_USE}
+
+
+def test_a_link_is_not_shown_to_the_first_of_two_even_when_the_mail_server_is_away(db: None, settings: object) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    admin, _approver = make_user(), make_user("approver")
+    page = signed_in(admin).post("/desk/people/invite/", INVITED | {"role": "executive"}).content.decode()
+    assert "/accounts/password/reset/key/" not in page
+    assert "manage.py invite --again wang@example.com" in page
 
 
 def test_a_role_that_waited_does_not_take_the_last_administrator_away(db: None) -> None:
