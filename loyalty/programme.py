@@ -5,7 +5,7 @@ from decimal import Decimal
 from django.db import connection, transaction
 
 from loyalty import rules
-from loyalty.models import EarningRule, Measure, RuleVersion, Tier, TierScheme, TierThreshold
+from loyalty.models import EarningRule, Measure, Tier, TierScheme, TierThreshold
 from staff import audit
 from staff.models import User
 
@@ -17,6 +17,10 @@ TIERS = (
     ("platinum", "Platinum", "铂金", Decimal(20_000), Decimal("1.50")),
 )
 RULE = "Points for purchases"
+
+
+class StartedAlready(Exception):
+    """There are tiers: what is to change is changed there, and an earning rule takes a second person."""
 
 
 def _make_tiers() -> None:
@@ -36,23 +40,39 @@ def _make_tiers() -> None:
     )
 
 
+def _make_rule() -> None:
+    version = rules.draft(EarningRule.objects.create(name=RULE), definition=rules.usual(), user=None)
+    rules.submit(version, user=None)
+    rules.approve(version, user=None)
+    rules.activate(version, user=None, since_ever=True)
+
+
 @transaction.atomic
 def ensure_defaults() -> None:
-    """Make the four tiers where there are none, and an active earning rule where there is none."""
-    with connection.cursor() as cursor:  # two processes may start at once
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('programme-defaults'))")
+    """Make the four tiers where there are none, and an active earning rule where there never was one."""
+    _lock()
     if not Tier.objects.exists():
         _make_tiers()
-    if not RuleVersion.objects.filter(state=RuleVersion.State.ACTIVE).exists():
-        rule, _ = EarningRule.objects.get_or_create(name=RULE)
-        version = rules.draft(rule, definition=rules.usual(), user=None)
-        rules.submit(version, user=None)
-        rules.approve(version, user=None)
-        rules.activate(version, user=None, since_ever=True)
+    if not EarningRule.objects.exists():
+        _make_rule()
 
 
 @transaction.atomic
-def start(*, user: User) -> None:
-    """Give a new programme its four tiers and its earning rule."""
+def start(*, user: User) -> bool:
+    """Give a new programme its four tiers, and its earning rule where nobody wrote one; tells whether it got the rule.
+
+    Raises :class:`StartedAlready`: nobody makes a rule active alone by starting a programme again.
+    """
+    _lock()
+    if Tier.objects.exists():
+        raise StartedAlready
+    gets_rule = not EarningRule.objects.exists()
     ensure_defaults()
     audit.record(user, "programme.start")
+    return gets_rule
+
+
+def _lock() -> None:
+    """Two processes may start at once."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('programme-defaults'))")

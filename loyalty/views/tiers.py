@@ -96,8 +96,14 @@ def benefit_remove(request: DeskRequest, pk: int) -> HttpResponse:
 @require_POST
 def start(request: DeskRequest) -> HttpResponse:
     """Give a new programme its four tiers and its earning rule."""
-    programme.start(user=request.user)
-    messages.success(request, _("The programme has started: four tiers, and 1 point for each unit of money spent."))
+    try:
+        if programme.start(user=request.user):
+            text = _("The programme has started: four tiers, and 1 point for each unit of money spent.")
+        else:
+            text = _("The programme has started with four tiers. The earning rules stay as they are.")
+        messages.success(request, text)
+    except programme.StartedAlready:
+        messages.info(request, _("The programme had started already. Nothing was changed."))
     return redirect("loyalty:tiers")
 
 

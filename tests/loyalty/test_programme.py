@@ -6,10 +6,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from loyalty.models import Entry, RuleVersion, Tier
+from loyalty import programme, rules
+from loyalty.models import EarningRule, Entry, RuleVersion, Tier
 from members.importing import runs
 from members.importing.runs import Refused
 from members.models import Purchase
+from staff.models import AuditEntry
 from staff.permissions import Role
 from tests.factories import make_member, make_user
 from tests.members.imports import bring_in, new_run, silent, written
@@ -49,5 +51,27 @@ def test_starting_twice_changes_nothing() -> None:
     start()
     client = Client()
     client.force_login(make_user(Role.MARKETING_MANAGER))
-    client.post(reverse("loyalty:programme-start"))
+    page = client.post(reverse("loyalty:programme-start"), follow=True).content.decode()
+    assert "The programme had started already." in page
     assert (Tier.objects.count(), RuleVersion.objects.count()) == (4, 1)
+    assert AuditEntry.objects.filter(action="programme.start").count() == 1
+
+
+def test_nobody_makes_a_rule_active_alone_by_starting_again() -> None:
+    start()
+    manager = make_user(Role.MARKETING_MANAGER)
+    rules.retire(RuleVersion.objects.get(), user=manager)
+    with pytest.raises(programme.StartedAlready):
+        programme.start(user=manager)
+    programme.ensure_defaults()
+    assert not RuleVersion.objects.filter(state=RuleVersion.State.ACTIVE).exists()
+
+
+def test_rules_that_were_written_before_the_start_stay_as_they_are() -> None:
+    manager = make_user(Role.MARKETING_MANAGER)
+    rules.draft(EarningRule.objects.create(name="Ours"), definition=rules.usual(), user=manager)
+    client = Client()
+    client.force_login(manager)
+    page = client.post(reverse("loyalty:programme-start"), follow=True).content.decode()
+    assert "The earning rules stay as they are." in page
+    assert (Tier.objects.count(), RuleVersion.objects.get().state) == (4, RuleVersion.State.DRAFT)
