@@ -11,7 +11,7 @@ so the two cannot wait for each other (docs/adr/0013).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -125,9 +125,21 @@ def outlook(approval: Approval) -> Outlook:
         return Outlook([(name, value) for name, value in approval.seen])
     kind = kind_of(approval)
     try:
-        return kind.outlook(approval) if kind else Outlook()
+        found = kind.outlook(approval) if kind else Outlook()
     except ObjectDoesNotExist:
         return Outlook(warning=_gone())
+    return replace(found, warning=_left(approval)) if asker_left(approval) else found
+
+
+def asker_left(approval: Approval) -> bool:
+    """Whether the person who asked may ask for nothing any more: nobody then answers for it.
+
+    What a machine asked for stays: its key works on when the person left who made it.
+    """
+    asker = approval.requested_by
+    if asker is None or approval.requested_label != str(asker):
+        return False
+    return not asker.may(Permission.APPROVALS_VIEW)
 
 
 def others_may_decide(kind: str, *but: User) -> bool:
@@ -208,10 +220,12 @@ def approve(approval: Approval, *, user: User, reason: str = "") -> Approval:
     """Decide for it, and carry it out in the same transaction.
 
     Raises :class:`OwnRequest`, :class:`NotTheirs`, :class:`AlreadyDecided`, and :class:`CannotBeDone` where the
-    room cannot carry it out; the request then still waits.
+    room cannot carry it out or who asked has left; the request then still waits, and can be refused.
     """
     kind = _deciding(approval, user)
     _decide(approval, State.APPROVED, user, reason, seen=list(outlook(approval).figures))
+    if asker_left(approval):
+        raise CannotBeDone(_left(approval))
     try:
         kind.on_approve(approval)
     except ObjectDoesNotExist as error:
@@ -284,6 +298,11 @@ def _deciding(approval: Approval, user: User) -> Kind:
     if kind is None or not _decides(user, kind):
         raise NotTheirs
     return kind
+
+
+def _left(approval: Approval) -> str:
+    text = _("%(name)s may not ask for this any more: refuse it. Then somebody who works here can ask for it anew.")
+    return text % {"name": approval.requested_label}
 
 
 def _gone() -> str:

@@ -119,6 +119,30 @@ def test_what_cannot_be_carried_out_keeps_waiting() -> None:
     assert not AuditEntry.objects.filter(action="approval.approve").exists()
 
 
+@pytest.mark.parametrize("change", [{"is_active": False}, {"role": "executive"}])
+def test_what_somebody_asked_for_who_has_left_is_not_approved_and_its_page_says_so(change: dict[str, Any]) -> None:
+    author, approver = make_user("customer_service", name="Lin Mei"), make_user("approver")
+    approval, told = ask(author), "Lin Mei may not ask for this any more: refuse it."
+    address = reverse("staff:approval", args=[approval.pk])
+    assert told not in client_of(approver).get(address).text
+    User.objects.filter(pk=author.pk).update(**change)
+    assert told in client_of(approver).get(address).text
+    with pytest.raises(approvals.CannotBeDone, match="anew"):
+        approvals.approve(approval, user=approver)
+    assert times_carried_out() == 0
+    approvals.refuse(Approval.objects.get(), user=approver, reason="She has left.")
+    approvals.approve(ask(make_user("customer_service")), user=approver)
+    assert times_carried_out() == 1
+
+
+def test_what_a_machine_asked_for_does_not_go_with_the_person_who_made_its_key() -> None:
+    keeper = make_user("administrator")
+    approval = ask(keeper, label="Till (st_1234)")
+    User.objects.filter(pk=keeper.pk).update(is_active=False)
+    approvals.approve(approval, user=make_user("approver"))
+    assert times_carried_out() == 1
+
+
 def test_only_its_author_takes_a_request_back_and_only_while_it_waits() -> None:
     author, other = make_user("customer_service"), make_user("customer_service")
     approval = ask(author)
