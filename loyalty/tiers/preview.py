@@ -1,7 +1,7 @@
 """Who would move under another scheme, and what that would cost, counted by a job before anything is saved."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from loyalty.policies import settings_now
 from loyalty.tier_models import ForeseenMove
 from loyalty.tiers import counting, history
 from loyalty.tiers.benefits import costs_by_tier
-from loyalty.tiers.ladder import Ladder, ladder_text, read_ladder
+from loyalty.tiers.ladder import Ladder, ladder, ladder_text, read_ladder
 from loyalty.tiers.recalculation import CHUNK, count, last_member, movable
 from loyalty.tiers.walk import State, Walk
 from loyalty.tiers.windows import INSTANT
@@ -39,8 +39,8 @@ Moved = dict[tuple[int, int], list[int]]
 class Move:
     """How many members would go from one tier to another (keys), and what that changes in a year.
 
-    ``benefits`` is money (programme currency); ``points`` are those that the new multiplier would add to, or
-    take from, what these members earned in the last 365 days.
+    ``benefits`` is money (programme currency); ``points`` are those that the multiplier of the new tier would add to,
+    or take from, what these members earned in the last 365 days.
     """
 
     from_tier: str
@@ -59,9 +59,12 @@ class Preview:
     """What saving a scheme and its thresholds would do to today's standings at once, counted part by part."""
 
     def __init__(self, proposed: Ladder, now: datetime) -> None:
-        self.proposed, self.now = proposed, now
+        self.proposed, self.now, self.stands = proposed, now, ladder()
         self._members: Counter[tuple[int, int]] = Counter()
         self._earned: Counter[tuple[int, int]] = Counter()
+        self._earned_in: Counter[int] = Counter()
+        pairs = zip(self.stands.rungs, proposed.rungs, strict=True)
+        self._multiplied = [place for place, (old, new) in enumerate(pairs) if old.multiplier != new.multiplier]
 
     def look(self, cursor: CursorWrapper, first: int, last: int) -> Moved:
         """Count the members with ids from ``first`` to ``last``, once; in a transaction."""
@@ -69,6 +72,9 @@ class Preview:
         for between, members in found.items():
             self._members[between] += len(members)
             self._earned[between] += _earned(cursor, members, self.now)
+        if self._multiplied:
+            for tier_id, points in _earned_by_tier(cursor, self.stands, self.now, first, last):
+                self._earned_in[self.stands.place_of(tier_id)] += points
         return found
 
     def moves(self) -> list[Move]:
@@ -76,7 +82,7 @@ class Preview:
         worth, rungs = costs_by_tier(), self.proposed.rungs
         found = []
         for (before, after), number in sorted(self._members.items()):
-            old, new = rungs[before], rungs[after]
+            old, new = self.stands.rungs[before], rungs[after]
             gains = worth.get(new.id, Decimal(0)) - worth.get(old.id, Decimal(0))
             earned = self._earned[before, after]
             found.append(
@@ -91,15 +97,25 @@ class Preview:
             )
         return sorted(found, key=lambda move: move.is_upgrade)
 
+    def stays(self) -> dict[str, int]:
+        """By tier (key) whose multiplier would change, the points that it would add for those who stay, in a year."""
+        found = {}
+        for place in self._multiplied:
+            left = sum(points for (before, _after), points in self._earned.items() if before == place)
+            old, new = self.stands.rungs[place], self.proposed.rungs[place]
+            found[new.key] = int((self._earned_in[place] - left) * (new.multiplier / old.multiplier - 1))
+        return {key: points for key, points in found.items() if points}
 
-def start(proposed: Ladder, *, form: str, user: User) -> Job:
-    """Queue a preview; what the same person asked for before is not counted to its end.
+
+def start(proposed: Ladder, *, form: str, user: User | None) -> Job:
+    """Queue a preview; what the same person asked for before is not counted to its end. Nobody's is for a request.
 
     ``form`` is what was typed, as a query string, so that the form can be shown again as it was. The result is
     described at :func:`run`.
     """
-    for earlier in Job.objects.filter(kind=JOB, created_by=user, finished_at=None):
-        jobs.cancel(earlier)
+    if user:
+        for earlier in Job.objects.filter(kind=JOB, created_by=user, finished_at=None):
+            jobs.cancel(earlier)
     payload = {"ladder": ladder_text(proposed), "form": form}
     return jobs.start(JOB, title=_("Who would move to another tier"), payload=payload, user=user)
 
@@ -108,8 +124,9 @@ def start(proposed: Ladder, *, form: str, user: User) -> Job:
 def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
     """Count everybody in chunks, and keep who they are.
 
-    The result: ``summary``, ``links``; under ``detail`` the ``moves`` (as :meth:`Move.told`), and in all the ``cost``
-    in a year, of ``benefits`` and ``points``. Writes nothing but :class:`ForeseenMove`.
+    The result: ``summary``, ``links``; under ``detail`` the ``moves`` (as :meth:`Move.told`), what ``stays`` (as
+    :meth:`Preview.stays`), and in all the ``cost`` in a year, of ``benefits`` and ``points``. Writes nothing but
+    :class:`ForeseenMove`.
     """
     preview = Preview(read_ladder(job.payload["ladder"]), timezone.now())
     _forget(job)
@@ -119,12 +136,12 @@ def run(job: Job, progress: jobs.Progress) -> dict[str, Any]:
         with transaction.atomic(), connection.cursor() as cursor, progress.interruptible():
             _keep(cursor, job, preview.proposed, preview.look(cursor, first, first + CHUNK - 1))
         progress.update(min(first + CHUNK, last))
-    return _result(job, preview.moves())
+    return _result(job, preview.moves(), preview.stays())
 
 
-def _result(job: Job, moves: Sequence[Move]) -> dict[str, Any]:
+def _result(job: Job, moves: Sequence[Move], stays: Mapping[str, int]) -> dict[str, Any]:
     benefits = sum((move.benefits for move in moves), Decimal(0))
-    points = sum(move.points for move in moves)
+    points = sum(move.points for move in moves) + sum(stays.values())
     members = sum(move.members for move in moves)
     said = ngettext("%(members)s member would move.", "%(members)s members would move.", members)
     return {
@@ -132,6 +149,7 @@ def _result(job: Job, moves: Sequence[Move]) -> dict[str, Any]:
         "links": [{"label": _("Open the result"), "url": reverse("loyalty:tiers-preview-result", args=[job.pk])}],
         "detail": {
             "moves": [move.told() for move in moves],
+            "stays": dict(stays),
             "benefits": f"{benefits:.2f}",
             "points": points,
             "cost": f"{benefits + points * settings_now().point_value:.2f}",
@@ -178,6 +196,13 @@ def _earned(cursor: CursorWrapper, members: Sequence[int], now: datetime) -> int
     return points
 
 
+def _earned_by_tier(
+    cursor: CursorWrapper, stands: Ladder, now: datetime, first: int, last: int
+) -> list[tuple[int, int]]:
+    cursor.execute(_EARNED_BY_TIER, [stands.rungs[0].id, first, last, now - YEAR, now])
+    return list(cursor.fetchall())
+
+
 _KEEP: Final = """
 INSERT INTO loyalty_foreseenmove (job_id, from_tier_id, to_tier_id, member_id)
 SELECT %s, %s, %s, unnest(%s::bigint[])
@@ -196,4 +221,13 @@ _EARNED: Final = """
 SELECT coalesce(sum(points), 0)::bigint FROM loyalty_entry entry
  WHERE member_id = ANY(%s) AND kind = 'earn' AND occurred_at > %s AND occurred_at <= %s
    AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
+"""
+
+_EARNED_BY_TIER: Final = """
+SELECT coalesce(standing.tier_id, %s), sum(points)::bigint
+  FROM loyalty_entry entry
+  LEFT JOIN loyalty_tierstanding standing ON standing.member_id = entry.member_id
+ WHERE entry.member_id BETWEEN %s AND %s AND kind = 'earn' AND occurred_at > %s AND occurred_at <= %s
+   AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
+ GROUP BY 1
 """

@@ -108,6 +108,8 @@ def told(job: Job | None) -> dict[str, Any]:
         names = {tier.key: words.tier_name(tier) for tier in Tier.objects.order_by("rank")}
         context |= {
             "moves": [_move(move, names) for move in found["moves"]],
+            # Previews of before have no "stays".
+            "stays": [(names.get(key, key), points) for key, points in found.get("stays", {}).items()],
             "benefits": Decimal(found["benefits"]),
             "points": found["points"],
             "cost": Decimal(found["cost"]),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
+from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from hypothesis.extra.django import TestCase
 from loyalty import ledger, programme, tiers, verify
 from loyalty.intake import record_purchase
 from loyalty.models import (
+    Entry,
     ProgrammeSettings,
     Reward,
     Tier,
@@ -28,11 +30,11 @@ from loyalty.models import (
     TierStanding,
     TierThreshold,
 )
-from loyalty.tiers import ahead, counting, editing, grants, windows
+from loyalty.tiers import ahead, counting, editing, grants, preview, windows
 from loyalty.tiers.counting import Looked
 from loyalty.tiers.recalculation import recalculate
 from members.models import Member
-from staff.models import AuditEntry
+from staff.models import AuditEntry, Job
 from tests.factories import make_interaction, make_member, make_purchase, make_user
 from tests.loyalty.previews import foresee
 
@@ -320,6 +322,28 @@ def test_the_cost_of_a_preview_is_benefits_and_points(frozen: None) -> None:
     )
     (move,) = foresee(tiers.Ladder(rungs, stands.scheme), NOW)[0]
     assert (move["members"], move["benefits"], move["points"]) == (1, "60.00", 150)
+
+
+def test_the_cost_of_a_multiplier_is_that_of_who_stays_too(frozen: None) -> None:
+    begin()
+    for amount in (500, 2_500, 2_500, 7_500):  # bronze, silver twice, and one who would rise to gold
+        record_purchase(member_id=make_member().pk, key=str(make_member().pk), purchased_at=NOW, amount=Decimal(amount))
+    stands = tiers.ladder()
+    silver, gold = stands.rungs[1], stands.rungs[2]
+    rungs = [
+        stands.rungs[0],
+        replace(silver, multiplier=silver.multiplier * 2),
+        replace(gold, multiplier=Decimal("2.50"), thresholds={"spend": Decimal(7_000)}),
+        stands.rungs[3],
+    ]
+    (move,) = foresee(tiers.Ladder(rungs, stands.scheme), NOW)[0]
+    earned = dict(TierStanding.objects.values_list("tier__key").annotate(points=Sum("member__entries__points")))
+    by_riser = Entry.objects.get(member__purchases__amount=7_500).points
+    detail = Job.objects.get(kind=preview.JOB).result["detail"]
+    assert move["points"] == int(by_riser * (Decimal("2.50") / silver.multiplier - 1))
+    assert detail["stays"] == {"silver": earned["silver"] - by_riser}
+    assert detail["points"] == move["points"] + detail["stays"]["silver"]
+    assert Decimal(detail["cost"]) == detail["points"] * ProgrammeSettings.objects.get().point_value
 
 
 def test_a_gift_costs_in_a_preview_what_its_reward_and_its_points_do(frozen: None) -> None:
