@@ -30,13 +30,14 @@ class LoyaltyConfig(AppConfig):
         from loyalty.intake.refund_kind import RefundKind
         from loyalty.ledger import expiry  # noqa: F401 (registers its job)
         from loyalty.rules import backtest, review, subjects  # noqa: F401 (backtest registers its job)
-        from loyalty.tiers import recalculation  # noqa: F401 (registers its job)
+        from loyalty.tiers import proposals, recalculation  # noqa: F401 (recalculation registers its job)
         from members.conditions import uses
         from members.importing import kinds
 
         acts.register()
         adjustments.register()
         policies.register()
+        proposals.register()
         joining.register()
         post_migrate.connect(policies.ensure, sender=self)
         batches.register()

@@ -11,7 +11,7 @@ from staff.models import User
 
 
 @transaction.atomic
-def add(benefit: TierBenefit, *, user: User) -> TierBenefit:
+def add(benefit: TierBenefit, *, user: User | None) -> TierBenefit:
     """Write down something that a tier gives."""
     benefit.save(force_insert=True)
     audit.record(user, "tier-benefit.add", benefit.tier, detail={"benefit": benefit.text})

@@ -53,7 +53,7 @@ def proposed(
 
 
 @transaction.atomic
-def save(steps: Ladder, names: Mapping[int, Mapping[str, str]], *, user: User) -> Job | None:
+def save(steps: Ladder, names: Mapping[int, Mapping[str, str]], *, user: User | None) -> Job | None:
     """Write what is new. A scheme or thresholds that changed start a job that moves the members; it is returned.
 
     Members' past is not judged by the new scheme.
@@ -74,7 +74,7 @@ def save(steps: Ladder, names: Mapping[int, Mapping[str, str]], *, user: User) -
     return jobs.start(JOB, title=_("Move members to their tiers"), payload={"everyone": True}, user=user)
 
 
-def _save_tiers(steps: Ladder, names: Mapping[int, Mapping[str, str]], user: User) -> bool:
+def _save_tiers(steps: Ladder, names: Mapping[int, Mapping[str, str]], user: User | None) -> bool:
     """Write tiers and thresholds; tells whether a threshold moved."""
     moved = False
     tiers = Tier.objects.select_for_update().in_bulk([rung.id for rung in steps.rungs])

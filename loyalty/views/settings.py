@@ -130,7 +130,7 @@ def _page(
     typed = {refused.instance.pk: refused} if refused else {}
     context = {
         "form": form,
-        "waiting": [(row, approvals.title(row)) for row in approvals.waiting_about(policies.ABOUT)],
+        "asked": [(row, approvals.title(row)) for row in approvals.waiting_about(policies.ABOUT)],
         "is_alone": not approvals.others_may_decide(policies.KIND, request.user),
         "is_left_alone": not approvals.others_decide_now(policies.KIND, request.user),
         "reasons": [(found, typed.get(found.pk) or _reason_form(found)) for found in AdjustReason.objects.all()],

@@ -36,23 +36,21 @@ def start(request: DeskRequest) -> HttpResponse:
     form = SchemeForm(request.POST, tiers=list(Tier.objects.order_by("rank").prefetch_related("thresholds")))
     if not form.is_valid():
         return render(request, "loyalty/_tier_moves.html", {"is_unclear": True})
-    fields = request.POST.copy()
-    fields.pop("csrfmiddlewaretoken", None)
-    job = preview.start(form.proposed, form=fields.urlencode(), user=request.user)
+    job = preview.start(form.proposed, form=typed_in(request), user=request.user)
     return replace_url(render(request, "loyalty/_tier_moves.html", told(job)), form_url(job))
 
 
-@requires(Permission.PROGRAMME_EDIT)
+@requires(Permission.PROGRAMME_VIEW)
 @require_safe
 @never_cache
 def result(request: DeskRequest, pk: int) -> HttpResponse:
     """How far it is; once it is done, who would move where and at what cost. For the form only the sentences."""
     job = _preview(pk)
     template = "loyalty/_tier_moves.html" if request.htmx.target == "tier-moves" else "loyalty/tier_preview.html"
-    return render(request, template, told(job))
+    return render(request, template, told(job) | {"may_edit": request.user.may(Permission.PROGRAMME_EDIT)})
 
 
-@requires(Permission.PROGRAMME_EDIT)
+@requires(Permission.MEMBERS_VIEW)
 @require_safe
 def members(request: DeskRequest, pk: int) -> HttpResponse:
     """The members behind one number of a preview."""
@@ -71,7 +69,7 @@ def members(request: DeskRequest, pk: int) -> HttpResponse:
     return render(request, "loyalty/tier_members.html", context)
 
 
-@requires(Permission.PROGRAMME_EDIT)
+@requires(Permission.MEMBERS_VIEW)
 @require_safe
 def members_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Everybody who would move, as a file of numbers and tiers."""
@@ -81,6 +79,13 @@ def members_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     moves = ForeseenMove.objects.filter(job=job).order_by("from_tier__rank", "to_tier__rank", "member_id")
     rows = moves.values_list("member__number", "from_tier__key", "to_tier__key").iterator(CSV_CHUNK)
     return csv_response("tier-preview", [_("member"), _("from tier"), _("to tier")], rows)
+
+
+def typed_in(request: HttpRequest) -> str:
+    """What is in the form, as a query string for the address that brings it back."""
+    fields = request.POST.copy()
+    fields.pop("csrfmiddlewaretoken", None)
+    return fields.urlencode()
 
 
 def found(pk: str) -> Job | None:

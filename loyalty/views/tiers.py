@@ -17,10 +17,12 @@ from loyalty import gifts, programme, tier_words, tiers, words
 from loyalty.models import Tier, TierBenefit, TierStanding
 from loyalty.policies import settings_now
 from loyalty.tier_forms import BenefitForm, SchemeForm
-from loyalty.tiers import ahead, benefits, editing
+from loyalty.tiers import ahead, benefits, proposals
 from loyalty.tiers.progress import progress_of
 from loyalty.views import tier_previews
 from members.models import Member
+from staff import approvals
+from staff.models import Approval
 from staff.paging import SIZE
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
@@ -41,16 +43,20 @@ def tier_list(request: DeskRequest) -> HttpResponse:
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def save(request: DeskRequest) -> HttpResponse:
-    """Save the form and let a job move the members."""
+    """Save the form and let a job move the members, or ask a second person for it."""
     form = SchemeForm(request.POST, tiers=_tiers())
     if not form.is_valid():
         return render(request, "loyalty/tiers.html", _page(request, form=form), status=422)
-    job = editing.save(form.proposed, form.names(), user=request.user)
-    if job is None:
+    done = proposals.save(form.proposed, form.names(), form=tier_previews.typed_in(request), user=request.user)
+    if isinstance(done, Approval):
+        messages.success(request, _("Asked for: a second person decides."))
+    elif done is None:
         messages.success(request, _("The tiers are saved."))
-        return redirect("loyalty:tiers")
-    messages.success(request, _("The tiers are saved. Members are being moved."))
-    return redirect(job.get_absolute_url() if request.user.may(Permission.JOBS_VIEW) else "loyalty:tiers")
+    else:
+        messages.success(request, _("The tiers are saved. Members are being moved."))
+        if request.user.may(Permission.JOBS_VIEW):
+            return redirect(done.get_absolute_url())
+    return redirect("loyalty:tiers")
 
 
 @requires(Permission.PROGRAMME_VIEW)
@@ -74,12 +80,13 @@ def downgrades(request: DeskRequest) -> HttpResponse:
 @requires(Permission.PROGRAMME_EDIT)
 @require_POST
 def benefit_add(request: DeskRequest) -> HttpResponse:
-    """Write down something that a tier gives."""
+    """Write down something that a tier gives, or ask a second person for it."""
     form = BenefitForm(request.POST)
     if not form.is_valid():
         return render(request, "loyalty/tiers.html", _page(request, benefit_form=form), status=422)
-    benefits.add(form.save(commit=False), user=request.user)
-    messages.success(request, _("The benefit is written down."))
+    asked = isinstance(proposals.add_benefit(form.save(commit=False), user=request.user), Approval)
+    written = _("The benefit is written down.")
+    messages.success(request, _("Asked for: a second person decides.") if asked else written)
     return redirect("loyalty:tiers")
 
 
@@ -153,6 +160,9 @@ def _page(
         "form": form or SchemeForm(tiers=all_tiers),
         "benefit_form": benefit_form or BenefitForm(initial={"tier": all_tiers[-1]}),
         "benefit_refused": bool(benefit_form),
+        "may_see_asked": request.user.may(Permission.APPROVALS_VIEW),
+        "asked": [(row, approvals.title(row)) for row in approvals.waiting_about(proposals.ABOUT)],
+        "is_alone": not approvals.others_may_decide(proposals.KIND, request.user),
         "currency": settings.PROGRAMME_CURRENCY,
     }
     return context

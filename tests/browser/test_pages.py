@@ -15,9 +15,9 @@ from django.utils import timezone
 from analytics import valuing
 from loyalty import adjustments, ledger, programme, rewards, rules, tiers
 from loyalty.intake import record_purchase
-from loyalty.models import EarningRule, Reward, RuleVersion
+from loyalty.models import EarningRule, Reward, RuleVersion, Tier, TierBenefit
 from loyalty.rules import starters
-from loyalty.tiers import preview
+from loyalty.tiers import preview, proposals
 from members import households, segments
 from members.importing import runs
 from members.importing.options import Options
@@ -254,6 +254,19 @@ def a_tier_preview() -> str:
     return str(jobs.run_inline(job).result["links"][0]["url"])
 
 
+def tiers_that_are_asked_for(*, page: str = "") -> str:
+    """Another threshold and a gift that wait for a second person: the page of tiers, or that of the request."""
+    programme.ensure_defaults()
+    make_user(Role.APPROVER)
+    manager, stands = make_user(Role.MARKETING_MANAGER), tiers.ladder()
+    rungs = [replace(rung, multiplier=rung.multiplier * 2) for rung in stands.rungs]
+    asked = proposals.save(tiers.Ladder(rungs, stands.scheme), {}, form="", user=manager)
+    assert isinstance(asked, Approval)
+    gift = TierBenefit(tier=Tier.objects.get(key="gold"), kind="gift", text="300 points", points=300)
+    proposals.add_benefit(gift, user=manager)
+    return page or asked.get_absolute_url()
+
+
 def a_household() -> str:
     """A household of two."""
     home = households.create(name="Wang", kind="household", user=None)
@@ -291,6 +304,8 @@ PAGES: dict[str, list[tuple[Address, str | None]]] = {
         ),
         (reward_form, Role.MARKETING_MANAGER),
         (a_tier_preview, Role.MARKETING_MANAGER),
+        (tiers_that_are_asked_for, Role.APPROVER),
+        (lambda: tiers_that_are_asked_for(page="/programme/tiers/"), Role.MARKETING_MANAGER),
         ("/programme/rules/?q=nothing", Role.EXECUTIVE),
         *((f"/programme/rules/{page}/", Role.MARKETING_MANAGER) for page in ("new", "simulate", "backtests")),
         *((page, Role.MARKETING_MANAGER) for page in (two_versions_of_a_rule, a_draft_of_a_rule, a_simulated_basket)),
