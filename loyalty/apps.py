@@ -15,6 +15,7 @@ class LoyaltyConfig(AppConfig):
             acts,
             adjustments,
             batches,
+            catalogue,
             facts,
             history,
             joining,
@@ -38,6 +39,7 @@ class LoyaltyConfig(AppConfig):
         adjustments.register()
         policies.register()
         proposals.register()
+        catalogue.register()
         joining.register()
         post_migrate.connect(policies.ensure, sender=self)
         batches.register()

@@ -1,5 +1,7 @@
 """The catalogue of rewards."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import HttpResponse
@@ -10,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from loyalty import catalogue, words
 from loyalty.forms import RewardForm
 from loyalty.models import Redemption, Reward
+from staff import approvals
 from staff.permissions import Permission, requires
 from staff.requests import DeskRequest
 
@@ -27,7 +30,7 @@ def reward_list(request: DeskRequest) -> HttpResponse:
     return render(
         request,
         "loyalty/rewards.html",
-        {"rows": rows, "text": text, "may_edit": request.user.may(Permission.PROGRAMME_EDIT)},
+        {"rows": rows, "text": text, "may_edit": request.user.may(Permission.PROGRAMME_EDIT)} | _asked(request),
     )
 
 
@@ -50,7 +53,7 @@ def _form(request: DeskRequest, reward: Reward) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         told = form.cleaned_data
         try:
-            catalogue.save(
+            asked = catalogue.save(
                 form.save(commit=False),
                 unlimited=told["unlimited"],
                 stock_change=told["stock_change"] or 0,
@@ -59,9 +62,23 @@ def _form(request: DeskRequest, reward: Reward) -> HttpResponse:
         except catalogue.StockGone:
             form.add_error("stock_change", _("Fewer are left by now. Look again."))
         else:
-            messages.success(request, _("“%(name)s” is saved.") % {"name": reward.name})
+            saved = _("“%(name)s” is saved.") % {"name": reward.name}
+            messages.success(request, _("Asked for: a second person decides about the price.") if asked else saved)
             return redirect("loyalty:rewards")
-    return render(request, "loyalty/reward.html", {"form": form, "reward": reward}, status=422 if form.errors else 200)
+    context = {"form": form, "reward": reward} | _asked(request, reward)
+    return render(request, "loyalty/reward.html", context, status=422 if form.errors else 200)
+
+
+def _asked(request: DeskRequest, reward: Reward | None = None) -> dict[str, Any]:
+    """What waits for a second person, of one reward or of all, and whether there is one."""
+    waiting = approvals.waiting_about(catalogue.ABOUT)
+    if reward:
+        waiting = [row for row in waiting if reward.pk and row.payload["reward"] == reward.pk]
+    return {
+        "asked": [(row, approvals.title(row)) for row in waiting],
+        "may_see_asked": request.user.may(Permission.APPROVALS_VIEW),
+        "is_alone": not approvals.others_may_decide(catalogue.KIND, request.user),
+    }
 
 
 def _stock_tone(reward: Reward) -> str:
