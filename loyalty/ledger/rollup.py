@@ -101,17 +101,30 @@ SELECT date_trunc('month', moved.issued_at AT TIME ZONE moved.zone)::date AS iss
            'issue' AS kind, lot.points
       FROM bounds JOIN loyalty_entry entry ON entry.id > bounds.after AND entry.id <= bounds.up_to
       JOIN loyalty_lot lot ON lot.entry_id = entry.id
+       AND lot.entry_id > bounds.after AND lot.entry_id <= bounds.up_to
     UNION ALL
     SELECT bounds.zone, source.occurred_at, lot.expires_at, lot.idle_months, entry.occurred_at,
            CASE WHEN draw.points < 0 THEN 'return' ELSE entry.kind END, -draw.points
       FROM bounds JOIN loyalty_entry entry ON entry.id > bounds.after AND entry.id <= bounds.up_to
       JOIN loyalty_draw draw ON draw.entry_id = entry.id
+       AND draw.entry_id > bounds.after AND draw.entry_id <= bounds.up_to
       JOIN loyalty_lot lot ON lot.id = draw.lot_id
       JOIN loyalty_entry source ON source.id = lot.entry_id) moved
  GROUP BY 1, 2, 3, 4, 5
 """
+# What a block drew from is looked up by key, one by one: a join reads every lot and entry for each block anew.
+_LOT_MONTHS_OF_A_BLOCK: Final = _LOT_MONTHS.replace(
+    "JOIN loyalty_lot lot ON lot.id = draw.lot_id",
+    "CROSS JOIN LATERAL (SELECT * FROM loyalty_lot WHERE id = draw.lot_id OFFSET 0) lot",
+).replace(
+    "JOIN loyalty_entry source ON source.id = lot.entry_id",
+    "CROSS JOIN LATERAL (SELECT occurred_at FROM loyalty_entry WHERE id = lot.entry_id OFFSET 0) source",
+)
 
-_BLOCK: Final = "bounds AS (SELECT %(zone)s::text AS zone, %(after)s::bigint AS after, %(up_to)s::bigint AS up_to)"
+# Inlined, though it is named twice: the planner then knows how few entries a block has.
+_BLOCK: Final = """
+bounds AS NOT MATERIALIZED (SELECT %(zone)s::text AS zone, %(after)s::bigint AS after, %(up_to)s::bigint AS up_to)
+"""
 
 _ADD_ENTRIES: Final = f"""
 WITH {_BLOCK}
@@ -125,7 +138,7 @@ ON CONFLICT (month, kind) DO UPDATE
 _ADD_LOTS: Final = f"""
 WITH {_BLOCK}
 INSERT INTO loyalty_lotmonth AS held (issued, expires, slides, month, kind, points)
-SELECT counted.* FROM ({_LOT_MONTHS}) counted
+SELECT counted.* FROM ({_LOT_MONTHS_OF_A_BLOCK}) counted
 ON CONFLICT (issued, expires, slides, month, kind) DO UPDATE SET points = held.points + excluded.points
 """  # noqa: S608
 

@@ -196,7 +196,7 @@ WITH block AS (
       FROM loyalty_block
 ), hashed AS (
     SELECT entry.id, {_ENTRY_HASH} AS hash
-      FROM block, loyalty_entry entry WHERE entry.id > block.after AND entry.id <= %(up_to)s
+      FROM block, loyalty_entry entry WHERE entry.id > (SELECT after FROM block) AND entry.id <= %(up_to)s
      ORDER BY entry.id LIMIT %(most)s
 ), summed AS (
     SELECT count(*) AS entries, min(id) AS first_entry, max(id) AS last_entry,
