@@ -359,7 +359,7 @@ _CHECKS: Final = (
                        'loyalty_account_moved', 'loyalty_entry_posted', 'loyalty_lot_made', 'loyalty_lot_moved',
                        'loyalty_draw_made', 'loyalty_purchase_removed', 'loyalty_member_removed',
                        'loyalty_rule_version_kept', 'loyalty_unchecked_kept', 'loyalty_unchecked_not_truncated',
-                       'loyalty_purchase_not_truncated',
+                       'loyalty_purchase_not_truncated', 'loyalty_checked_when_taken',
                        'loyalty_lot_rescheduled', 'loyalty_block_append_only',
                        'loyalty_lotsource_append_only']) AS wanted(name)
               LEFT JOIN pg_trigger guard ON guard.tgname = wanted.name

@@ -256,6 +256,7 @@ def test_members_and_purchases_stay_until_their_points_are_taken_back() -> None:
     "hide",
     [
         "DELETE FROM loyalty_unchecked",
+        "WITH gone AS (DELETE FROM loyalty_unchecked RETURNING 1) SELECT FROM gone",
         "UPDATE loyalty_unchecked SET members = '{}'",
         "UPDATE loyalty_unchecked SET xact = '1'",
         "TRUNCATE loyalty_unchecked",
@@ -264,6 +265,42 @@ def test_members_and_purchases_stay_until_their_points_are_taken_back() -> None:
 def test_what_is_still_to_be_checked_cannot_be_taken_away_before_the_commit(member: Member, hide: str) -> None:
     with pytest.raises(DatabaseError):
         run("UPDATE loyalty_account SET balance = balance + 1", hide)
+
+
+@pytest.mark.parametrize(
+    ("reason", "hide"),
+    [
+        ("balance 121", "DELETE FROM public.loyalty_unchecked"),
+        ("is refused", "UPDATE public.loyalty_unchecked SET members = '{}'"),
+        ("TRUNCATE", "TRUNCATE public.loyalty_unchecked"),
+    ],
+)
+def test_nor_can_it_by_a_trigger_on_a_table_of_ones_own(member: Member, reason: str, hide: str) -> None:
+    with pytest.raises(DatabaseError, match=reason):
+        run(
+            "CREATE TEMP TABLE door (one integer) ON COMMIT DROP",
+            f"CREATE FUNCTION pg_temp.hide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {hide}; RETURN NULL; END $$",
+            "CREATE TRIGGER hide AFTER INSERT ON door EXECUTE FUNCTION pg_temp.hide()",
+            "UPDATE loyalty_account SET balance = balance + 1",
+            "INSERT INTO door VALUES (1)",
+        )
+
+
+def test_what_was_checked_early_is_checked_again_when_it_changes(member: Member) -> None:
+    wrong = "UPDATE loyalty_account SET balance = balance + 1"
+    with pytest.raises(IntegrityError, match="balance 121"):
+        run("UPDATE loyalty_account SET balance = balance", "DELETE FROM loyalty_unchecked", wrong)
+
+
+def test_a_check_that_is_taken_back_is_still_to_be_made(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="balance 121"):
+        run(
+            "UPDATE loyalty_account SET balance = balance + 1",
+            "SAVEPOINT early",
+            "UPDATE loyalty_account SET balance = balance - 1",
+            "DELETE FROM loyalty_unchecked",
+            "ROLLBACK TO early",
+        )
 
 
 @pytest.mark.parametrize("table", ["loyalty_unchecked", "loyalty_account", "loyalty_lot", "loyalty_entry"])
