@@ -53,16 +53,15 @@ def post_awards(cursor: CursorWrapper, staging: str) -> int:
     _refuse_reused_keys(cursor, table)
     cursor.execute(render(_PAY_DEBT, table, table))
     in_debt = cursor.rowcount > 0
-    posted = append(cursor, staging)
-    cursor.execute(_INSERT_LOTS, {"zone": settings.TIME_ZONE})
+    posted = append(cursor, staging, lots=True)
     if in_debt:
         cursor.execute(_DRAW_DEBT)
         cursor.execute(_LESSEN_LOTS)
     return posted
 
 
-def append(cursor: CursorWrapper, staging: str) -> int:
-    """Write the entries of a staging table and move their accounts, which must be locked.
+def append(cursor: CursorWrapper, staging: str, *, lots: bool = False) -> int:
+    """Write the entries of a staging table, with their lots if told so, and move their accounts, which must be locked.
 
     Leaves the temporary table ``loyalty_posting``: the rows with their ``entry_id``, for lots and draws.
     """
@@ -70,7 +69,7 @@ def append(cursor: CursorWrapper, staging: str) -> int:
     cursor.execute(render(_NUMBERED, sql.SQL(INPUT_HASH_SQL), sql.Identifier(staging)))
     # Only what it is joined by: the planner's picture of the rest is of no use to anybody.
     cursor.execute("ANALYZE loyalty_posting (entry_id, member_id, lot_id)")
-    cursor.execute(_INSERT_ENTRIES)
+    cursor.execute(_INSERT_ENTRIES_AND_LOTS if lots else _INSERT_ENTRIES, {"zone": settings.TIME_ZONE})
     posted: int = cursor.rowcount
     cursor.execute(_MOVE_ACCOUNTS)
     refresh_plans(cursor, posted)
@@ -206,6 +205,9 @@ SELECT entry_id, member_id, points, points, CASE WHEN NOT held THEN coalesce(act
             ELSE expires_at END, idle_months
   FROM loyalty_posting WHERE points > 0
 """
+
+# In one statement: the guard of the entries then sees their lots, and leaves nothing of them for the commit.
+_INSERT_ENTRIES_AND_LOTS: Final = f"WITH lots AS ({_INSERT_LOTS}) {_INSERT_ENTRIES}"
 
 # The accounts in debt are few and have an index of their own: where none is, the staged rows are not read.
 _PAY_DEBT: Final = """

@@ -303,6 +303,32 @@ def test_a_check_that_is_taken_back_is_still_to_be_made(member: Member) -> None:
         )
 
 
+def test_an_entry_written_with_its_lot_is_checked_where_something_is_drawn_under_it(member: Member) -> None:
+    earned = row(member, kind="earn", points=10, after=130)
+    spent = row(member, seq=5, kind="redeem", points=-5, after=125, key="raw too")
+    with pytest.raises(IntegrityError, match="of 10 points: lot 10, draws -5"):
+        run(
+            f"""WITH earned AS ({earned} RETURNING id, member_id), spent AS ({spent} RETURNING id), made AS (
+                INSERT INTO loyalty_lot (entry_id, member_id, points, remaining, activates_at)
+                SELECT id, member_id, 10, 10, now() FROM earned)
+                INSERT INTO loyalty_draw (entry_id, lot_id, points)
+                SELECT earned.id, lot.id, -5 FROM earned, loyalty_lot lot WHERE lot.points = 100
+                UNION ALL SELECT spent.id, lot.id, 10 FROM spent, loyalty_lot lot WHERE lot.points = 50""",
+            "UPDATE loyalty_lot SET remaining = remaining + 5 WHERE points = 100",
+            "UPDATE loyalty_lot SET remaining = remaining - 10 WHERE points = 50",
+            "UPDATE loyalty_account SET balance = 125, version = 5",
+        )
+
+
+def test_an_entry_without_its_lot_is_refused(member: Member) -> None:
+    with pytest.raises(IntegrityError, match="of 10 points: lot <NULL>"):
+        run(
+            row(member, kind="earn", points=10, after=130),
+            row(member, seq=5, kind="redeem", points=-10, after=120, key="raw too"),
+            "UPDATE loyalty_account SET version = 5",
+        )
+
+
 @pytest.mark.parametrize("table", ["loyalty_unchecked", "loyalty_account", "loyalty_lot", "loyalty_entry"])
 def test_a_temporary_table_does_not_stand_in_for_one_of_the_ledger(member: Member, table: str) -> None:
     with pytest.raises(IntegrityError, match="balance 121"):
