@@ -9,6 +9,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from psycopg import sql
 
+from bench.equal import adding_foreign_keys
 from bench.measuring import Measurement, seconds
 from members.importing import background, runs
 from members.importing.options import Options
@@ -114,8 +115,10 @@ def _copy(path: Path, like: str, staging: str, *inserts: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS bench_staging, bench_target")
         cursor.execute(staging)
-        like_it = sql.SQL("CREATE TABLE bench_target (LIKE {} INCLUDING ALL)").format(sql.Identifier(like))
-        cursor.execute(like_it.as_string(connection.connection))
+        target = sql.Identifier("bench_target")
+        made = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(target, sql.Identifier(like))
+        for statement in [made, *adding_foreign_keys(cursor, like, target)]:
+            cursor.execute(statement.as_string(connection.connection))
         with (
             path.open("rb") as source,
             cursor.cursor.copy("COPY bench_staging FROM STDIN (FORMAT csv, HEADER)") as stream,

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from bench.equal import adding_foreign_keys
 from bench.measuring import Measurement, seconds
 from loyalty import ledger
 from members.models import Member
@@ -45,9 +46,11 @@ def measure(size: int) -> Iterator[Measurement]:
 def _make_bare_tables() -> None:
     with connection.cursor() as cursor:
         for name in ("account", "entry", "lot"):
-            bare, ours = sql.Identifier(f"bench_{name}"), sql.Identifier(f"loyalty_{name}")
+            bare, ours = sql.Identifier(f"bench_{name}"), f"loyalty_{name}"
             _execute(cursor, sql.SQL("DROP TABLE IF EXISTS {}").format(bare))
-            _execute(cursor, sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(bare, ours))
+            _execute(cursor, sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(bare, sql.Identifier(ours)))
+            for statement in adding_foreign_keys(cursor, ours, bare):
+                _execute(cursor, statement)
         cursor.execute("ALTER TABLE bench_entry ALTER created_at SET DEFAULT now(), ALTER explanation SET DEFAULT '{}'")
         cursor.execute("ALTER TABLE bench_entry ALTER input_hash SET DEFAULT ''")
         cursor.execute("INSERT INTO bench_account SELECT * FROM loyalty_account")
