@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import TimeoutError as Late
 
@@ -26,12 +26,30 @@ def _losable(method: Callable[..., Any], answer: Any = None) -> Callable[..., An
     return call
 
 
+class _Client(RedisCacheClient):
+    """Keeps its clients: Django builds one for each question, which takes longer than the answer."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._clients: dict[bool, Any] = {}
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> Any:
+        """The client of the server that is to be asked."""
+        if write not in self._clients:
+            self._clients[write] = super().get_client(key, write=write)
+        return self._clients[write]
+
+
 class LosableCache(RedisCache):
     """Redis that forgets everything while it is away.
 
     What counts in it (failed sign-ins, API requests) is not counted then: people can go on working,
     and the health page says that the server is gone.
     """
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._class = _Client
 
     add = _losable(RedisCache.add, answer=True)
     set = _losable(RedisCache.set)
