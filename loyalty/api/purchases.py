@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.api.releasing import RELEASED, release
-from loyalty.intake import LineInput, record_purchase, record_purchases
+from loyalty.intake import LineInput, Recorded, record_purchase, record_purchases
 from loyalty.intake.batch import Outcome
 from loyalty.intake.lines import to_cents
 from loyalty.models import Entry
@@ -195,9 +195,11 @@ class PurchasesView(ApiView):
 
         def record() -> Response:
             member = member_of(given["member"], "member")
-            purchase, is_new = _record(given, own_key, member.pk)
-            purchase.member = member  # known already: it need not be looked for again
-            return Response(_whole(purchase), status=201 if is_new else 200)
+            recorded = _record(given, own_key, member.pk)
+            purchase = recorded.purchase
+            purchase.member = member  # known already, as its points and lines are: they need not be looked for again
+            points = {purchase.pk: recorded.points} if recorded.stands else _points_of([purchase])
+            return Response(_whole(purchase, recorded.lines, points), status=201 if recorded.is_new else 200)
 
         return once(request, record)
 
@@ -225,7 +227,8 @@ class PurchaseView(ApiView):
     @extend_schema(operation_id="get_purchase", responses={200: WholePurchase})
     def get(self, request: Request, key: str) -> Response:
         """Read one purchase by its receipt, or by the key that it has instead."""
-        return Response(_whole(_purchase(key)))
+        purchase = _purchase(key)
+        return Response(_whole(purchase, list(purchase.lines.all()), _points_of([purchase])))
 
 
 class ReleaseView(ApiView):
@@ -299,15 +302,15 @@ def lines_of(basket: Mapping[str, Any]) -> list[LineInput]:
     return [LineInput(**line) for line in basket["lines"]]
 
 
-def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> tuple[Purchase, bool]:
-    """Write one purchase, and say whether it is new."""
+def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> Recorded:
     with refusing(time="purchased_at", key="receipt"):
-        recorded = record_purchase(**_arguments(item, own_key, member_id))
-    return recorded.purchase, recorded.is_new
+        return record_purchase(**_arguments(item, own_key, member_id))
 
 
-def _whole(purchase: Purchase) -> Any:
-    return WholePurchase(purchase, context={"points": _points_of([purchase])}).data
+def _whole(purchase: Purchase, lines: Sequence[PurchaseLine], points: Mapping[int, int]) -> Any:
+    """As :class:`WholePurchase` describes it."""
+    told = PurchaseRow(purchase, context={"points": points}).data
+    return told | {"lines": LineRow(lines, many=True).data}
 
 
 def _written(purchases: Sequence[Purchase]) -> Sequence[Any]:

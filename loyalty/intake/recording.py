@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final, LiteralString, NamedTuple
 
 from django.conf import settings
@@ -60,11 +61,16 @@ class RateMissing(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """A purchase, the entries it earned (one for each rule that gave points), and whether it was new."""
+    """A purchase, the entries it earned (one for each rule that gave points), and whether it was new.
+
+    ``lines`` in order. ``stands``: nothing was taken back of what it earned, as far as is known without asking.
+    """
 
     purchase: Purchase
+    lines: Sequence[PurchaseLine]
     entries: Sequence[Entry]
     is_new: bool
+    stands: bool
 
     @property
     def points(self) -> int:
@@ -129,18 +135,22 @@ def record_purchase(
             rewards.pays(redemptions, drawn)
         known = _known(cursor, drawn)
         earned = _earn(cursor, drawn, settled, account, known)
-    if known.has_refunds and refund_batch.apply_waiting([drawn]):
+    refunded = bool(known.has_refunds and refund_batch.apply_waiting([drawn]))
+    if refunded:
         refunds.look_at_tiers([member_id])
     if known.has_sliding_lots:
         ledger.prolong([member_id], purchased_at)
-    return Recorded(purchase=drawn, entries=earned, is_new=True)
+    settled.sort(key=attrgetter("line_no"))
+    return Recorded(purchase=drawn, lines=settled, entries=earned, is_new=True, stands=not refunded)
 
 
 def _recorded_before(drawn: Purchase, lines: Sequence[PurchaseLine], redemptions: Sequence[int]) -> Recorded:
     purchase = Purchase.objects.get(key=drawn.key)
     refuse_difference(purchase, drawn, lines, redemptions)
     entries = Entry.objects.filter(purchase=purchase, kind=Entry.Kind.EARN).order_by("seq")
-    return Recorded(purchase=purchase, entries=list(entries), is_new=False)
+    return Recorded(
+        purchase=purchase, lines=list(purchase.lines.all()), entries=list(entries), is_new=False, stands=False
+    )
 
 
 class _Known(NamedTuple):
