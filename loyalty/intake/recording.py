@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple, Required, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -59,6 +59,32 @@ class RateMissing(ValueError):
     """A purchase in another currency needs the rate of its day."""
 
 
+class Sale(TypedDict, total=False):
+    """What is told of a purchase.
+
+    ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
+    needed for any other (:class:`RateMissing`). ``lines``, less the ``discount`` on all of them and with
+    the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`).
+    ``redemptions`` are the ids of those whose points paid a part of it
+    (:class:`~loyalty.rewards.NotTheirs`).
+    """
+
+    member_id: Required[int]
+    key: Required[str]
+    purchased_at: Required[datetime]
+    amount: Required[Decimal]
+    currency: str
+    rate: Decimal | None
+    receipt: str
+    channel: str
+    store: str
+    category: str
+    lines: Sequence[LineInput]
+    discount: Decimal
+    charges: Decimal
+    redemptions: Sequence[int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
     """A purchase, the entries it earned (one for each rule that gave points), and whether it was new.
@@ -79,50 +105,15 @@ class Recorded:
 
 
 @transaction.atomic
-def record_purchase(
-    *,
-    member_id: int,
-    key: str,
-    purchased_at: datetime,
-    amount: Decimal,
-    currency: str = "",
-    rate: Decimal | None = None,
-    receipt: str = "",
-    channel: str = "",
-    store: str = "",
-    category: str = "",
-    lines: Sequence[LineInput] = (),
-    discount: Decimal = Decimal(0),
-    charges: Decimal = Decimal(0),
-    redemptions: Sequence[int] = (),
-) -> Recorded:
+def record_purchase(**sale: Unpack[Sale]) -> Recorded:
     """Take one purchase in: it earns by the rules in force then and the tier that the member had just before it.
 
-    ``amount`` is in ``currency`` (empty: the programme's); ``rate`` is programme currency per unit and
-    needed for any other (:class:`RateMissing`). ``lines``, less the ``discount`` on all of them and with
-    the ``charges`` that stand on none, must come to it (:class:`~loyalty.intake.lines.WrongLines`).
-    ``redemptions`` are the ids of those whose points paid a part of it
-    (:class:`~loyalty.rewards.NotTheirs`). A
-    time more than a day ahead is refused (:class:`LiesInTheFuture`), and so is what would earn absurdly much
-    (:class:`~loyalty.rules.TooManyPoints`). The same key with the same content
-    returns what was recorded first; with other content it raises :class:`PurchaseDiffers`.
+    A time more than a day ahead is refused (:class:`LiesInTheFuture`), and so is what would earn absurdly much
+    (:class:`~loyalty.rules.TooManyPoints`). The same key with the same content returns what was recorded first;
+    with other content it raises :class:`PurchaseDiffers`.
     """
-    drawn, settled = draw_up(
-        member_id=member_id,
-        key=key,
-        purchased_at=purchased_at,
-        amount=amount,
-        currency=currency,
-        rate=rate,
-        receipt=receipt,
-        channel=channel,
-        store=store,
-        category=category,
-        lines=lines,
-        discount=discount,
-        charges=charges,
-        redemptions=redemptions,
-    )
+    drawn, settled = draw_up(**sale)
+    member_id, redemptions = drawn.member_id, sale.get("redemptions", ())
     # A refund that waits for this purchase gives points back to those who paid for these.
     for payer in sorted({member_id} | rewards.payers(redemptions)) if redemptions else ():
         ledger.lock(payer)
@@ -139,7 +130,7 @@ def record_purchase(
     if refunded:
         refunds.look_at_tiers([member_id])
     if known.has_sliding_lots:
-        ledger.prolong([member_id], purchased_at)
+        ledger.prolong([member_id], drawn.purchased_at)
     settled.sort(key=attrgetter("line_no"))
     return Recorded(purchase=drawn, lines=settled, entries=earned, is_new=True, stands=not refunded)
 
