@@ -11,7 +11,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from loyalty import ledger, policies, rules, tiers
-from loyalty.models import Account, Entry, RuleVersion
+from loyalty.models import Account, Entry
 from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook, share_caps
 from loyalty.rules.events import PURCHASE, EventKind
@@ -72,7 +72,7 @@ def _award(one: Gathered, award: rules.Award, purchase: Purchase | None, account
         occurred_at=award.occurred_at,
         explanation=award.explanation,
         purchase=purchase,
-        rule_version=RuleVersion(pk=award.terms.version_id),
+        rule_version_id=award.terms.version_id,
         activates_at=award.activates_at,
         held=award.activates_at is None,
         expires_at=award.expires_at,

@@ -14,7 +14,7 @@ from psycopg import sql
 from loyalty.ledger.errors import KeyReused
 from loyalty.ledger.lots import Portion, all_of, chosen_lots
 from loyalty.ledger.movement import Movement
-from loyalty.models import Account, Draw, Entry, Lot, Redemption, RuleVersion
+from loyalty.models import Account, Draw, Entry, Lot, Redemption
 from loyalty.months import add_months
 from members.models import Purchase
 from staff.statements import prepared
@@ -28,7 +28,7 @@ def award(
     occurred_at: datetime,
     explanation: dict[str, Any],
     purchase: Purchase | None = None,
-    rule_version: RuleVersion | None = None,
+    rule_version_id: int | None = None,
     qualifying: int | None = None,
     counts_at: datetime | None = None,
     activates_at: datetime | None = None,
@@ -58,7 +58,7 @@ def award(
         occurred_at=occurred_at,
         explanation=explanation,
         purchase_id=purchase.pk if purchase else None,
-        rule_version_id=rule_version.pk if rule_version else None,
+        rule_version_id=rule_version_id,
     )
     if idle_months and not expires_at:
         expires_at = add_months(occurred_at, idle_months)

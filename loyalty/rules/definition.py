@@ -139,12 +139,12 @@ class Definition:
         """The effect that gives points to a second member, if one does."""
         return next((one for one in self.effects if isinstance(one, Fixed) and one.also_points), None)
 
-    @property
+    @cached_property
     def multiplies(self) -> bool:
         """Whether it only multiplies what other rules give."""
         return not any(isinstance(effect, BASE_EFFECTS) for effect in self.effects)
 
-    @property
+    @cached_property
     def needs(self) -> Need:
         """What has to be gathered of an event to reckon it."""
         found = _needs_of(self.when)
