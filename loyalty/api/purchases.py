@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from loyalty.api import batches
 from loyalty.api.refusals import refusing
 from loyalty.api.releasing import RELEASED, release
-from loyalty.intake import LineInput, Recorded, record_purchase, record_purchases
+from loyalty.intake import LineInput, Recorded, record_purchases, record_within
 from loyalty.intake.batch import Outcome
 from loyalty.intake.lines import to_cents
 from loyalty.models import Entry
@@ -304,7 +304,7 @@ def lines_of(basket: Mapping[str, Any]) -> list[LineInput]:
 
 def _record(item: Mapping[str, Any], own_key: str, member_id: int) -> Recorded:
     with refusing(time="purchased_at", key="receipt"):
-        return record_purchase(**_arguments(item, own_key, member_id))
+        return record_within(**_arguments(item, own_key, member_id))
 
 
 def _whole(purchase: Purchase, lines: Sequence[PurchaseLine], points: Mapping[int, int]) -> Any:

@@ -5,7 +5,14 @@ from loyalty.intake.batch import record_purchases
 from loyalty.intake.interaction_batch import record_interactions
 from loyalty.intake.interactions import InteractionDiffers, RecordedInteraction, record_interaction
 from loyalty.intake.lines import LineInput, WrongLines
-from loyalty.intake.recording import LiesInTheFuture, PurchaseDiffers, RateMissing, Recorded, record_purchase
+from loyalty.intake.recording import (
+    LiesInTheFuture,
+    PurchaseDiffers,
+    RateMissing,
+    Recorded,
+    record_purchase,
+    record_within,
+)
 from loyalty.intake.refund_batch import record_refunds
 from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
 from loyalty.intake.releasing import Released, held_lots, release_awards, release_points
@@ -35,6 +42,7 @@ __all__ = [
     "record_purchases",
     "record_refund",
     "record_refunds",
+    "record_within",
     "release_awards",
     "release_points",
 ]

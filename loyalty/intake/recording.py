@@ -104,7 +104,6 @@ class Recorded:
         return sum(entry.points for entry in self.entries)
 
 
-@transaction.atomic
 def record_purchase(**sale: Unpack[Sale]) -> Recorded:
     """Take one purchase in: it earns by the rules in force then and the tier that the member had just before it.
 
@@ -112,6 +111,12 @@ def record_purchase(**sale: Unpack[Sale]) -> Recorded:
     (:class:`~loyalty.rules.TooManyPoints`). The same key with the same content returns what was recorded first;
     with other content it raises :class:`PurchaseDiffers`.
     """
+    with transaction.atomic():
+        return record_within(**sale)
+
+
+def record_within(**sale: Unpack[Sale]) -> Recorded:
+    """As :func:`record_purchase`, in a transaction of the caller's, who rolls it back for whatever this raises."""
     drawn, settled = draw_up(**sale)
     member_id, redemptions = drawn.member_id, sale.get("redemptions", ())
     # A refund that waits for this purchase gives points back to those who paid for these.
