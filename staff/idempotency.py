@@ -94,9 +94,14 @@ def forget(days: int | None = None) -> int:
     return total
 
 
+# Nobody waits for the row any longer than that; what comes after it in the transaction waits as it always does.
 _CLAIM: Final = """
+WITH patience AS MATERIALIZED (
+    SELECT current_setting('lock_timeout') AS usual, set_config('lock_timeout', %s, true)
+)
 INSERT INTO staff_idempotentrequest (caller, key, input_hash, status, body, headers, created_at)
-VALUES (%s, %s, %s, 0, '', '{}', statement_timestamp()) ON CONFLICT DO NOTHING
+SELECT %s::text, %s::text, %s::bytea, 0, '', '{}', statement_timestamp() FROM patience
+ON CONFLICT DO NOTHING RETURNING set_config('lock_timeout', (SELECT usual FROM patience), true)
 """
 _KEEP: Final = "UPDATE staff_idempotentrequest SET status = %s, body = %s, headers = %s WHERE caller = %s AND key = %s"
 
@@ -104,17 +109,14 @@ _KEEP: Final = "UPDATE staff_idempotentrequest SET status = %s, body = %s, heade
 def _claim(caller: str, key: str, digest: bytes) -> bool:
     """Write the row; False where it is there. Waits for a transaction that has written it and is not over."""
     with prepared() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LONGEST_WAIT])
         try:
-            cursor.execute(_CLAIM, [caller, key, digest])
+            cursor.execute(_CLAIM, [LONGEST_WAIT, caller, key, digest])
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", "") != "55P03":
                 raise
             text = _("The first request with this key is still being worked on. Send it again in a moment.")
             raise Problem(409, "still-in-progress", text) from error
-        claimed = bool(cursor.rowcount)
-        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
-    return claimed
+        return bool(cursor.rowcount)
 
 
 def _said_before(first: IdempotentRequest, digest: bytes, shown: Callable[[Any], Any] | None) -> HttpResponse:

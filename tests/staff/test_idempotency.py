@@ -158,6 +158,6 @@ def test_a_repeated_request_costs_no_more_than_reading_its_answer(django_assert_
     shop = client()
     enrol(shop)
     connection.ensure_connection()
-    # the key, the transaction's savepoint and its end, the wait, the claim, the end of the wait, the answer
-    with django_assert_num_queries(7):
+    # the key, the transaction's savepoint and its end, the claim, the answer
+    with django_assert_num_queries(5):
         enrol(shop)
