@@ -20,10 +20,10 @@ class UnknownMember(LookupError):
 def member_of(reference: str) -> Member:
     """The member who is meant. Raises :class:`UnknownMember`."""
     field, value = _field(reference)
-    member = Member.objects.filter(**{field: value}).first()
-    if member is None:
-        raise UnknownMember(reference)
-    return member
+    try:
+        return Member.objects.get(**{field: value})
+    except Member.DoesNotExist:
+        raise UnknownMember(reference) from None
 
 
 def ids_of(references: Iterable[str]) -> dict[str, int]:

@@ -57,10 +57,11 @@ def find(text: str) -> ApiKey | None:
     prefix, _, secret = rest.partition("_")
     if brand != BRAND or not secret or not prefix.isascii() or "\0" in prefix:
         return None
-    key = ApiKey.objects.filter(prefix=prefix, revoked_at=None).first()
-    if key is None or not secrets.compare_digest(key.key_hash, _hash(secret)):
+    try:
+        key = ApiKey.objects.get(prefix=prefix, revoked_at=None)
+    except ApiKey.DoesNotExist:
         return None
-    return key
+    return key if secrets.compare_digest(key.key_hash, _hash(secret)) else None
 
 
 def note_use(key: ApiKey) -> None:
