@@ -253,7 +253,9 @@ class Walk:
         if rule.downgrade == Policy.NONE:
             self.state = State(state.place)
             return
-        if rule.valid_months and state.valid_until and moment < state.valid_until:
+        if not rule.valid_months:
+            self.state = state = replace(state, valid_until=None)  # another scheme may have left one
+        elif state.valid_until and moment < state.valid_until:
             return
         held = self.ladder.place(self.values.held)
         if held >= state.place:

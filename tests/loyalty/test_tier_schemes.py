@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -83,6 +83,15 @@ SCHEMES = st.fixed_dictionaries(
         "downgrade": st.sampled_from(["none", "to_earned"]),
     }
 )
+VALID_HALF_A_YEAR = {
+    "window": "rolling_months",
+    "months": 3,
+    "measures": ["spend"],
+    "needs": "any",
+    "valid_months": 6,
+    "grace_days": 0,
+    "downgrade": "to_earned",
+}
 SALES = st.lists(
     st.tuples(st.integers(0, 800), st.sampled_from([500, 2_000, 8_000])), min_size=1, max_size=6, unique=True
 )
@@ -131,6 +140,9 @@ class TestAnyScheme(TestCase):
         } == {}
 
     @SLOW
+    @example(  # a tier whose validity no longer counts goes into grace
+        scheme=VALID_HALF_A_YEAR, other=VALID_HALF_A_YEAR | {"valid_months": 0, "grace_days": 15}, sales=[(692, 2_000)]
+    )
     @given(scheme=SCHEMES, other=SCHEMES, sales=SALES)
     def test_a_preview_counts_what_saving_does_and_a_second_look_finds_nothing(
         self, scheme: dict[str, Any], other: dict[str, Any], sales: list[tuple[int, int]]
