@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import ledger, limits
-from loyalty.intake import refunds, withdrawal
+from loyalty.intake import refund_locks, refunds, withdrawal
 from loyalty.models import Account
 from members.models import Purchase, Refund
 from staff import approvals, audit, figures
@@ -131,7 +131,7 @@ def _lock(refund: Refund) -> None:
     """Lock the accounts that it touches, in member order."""
     if refund.purchase_id is not None:
         with connection.cursor() as cursor:
-            ledger.lock_members(cursor, refunds.touched_by(Purchase.objects.filter(pk=refund.purchase_id)))
+            ledger.lock_members(cursor, refund_locks.touched_by(Purchase.objects.filter(pk=refund.purchase_id)))
 
 
 def _do(refund: Refund, *, comment: str, user: User | None, by: str, approved_by: str) -> Undone:
@@ -150,7 +150,7 @@ def _perform(refund: Refund, explanation: dict[str, Any]) -> Undone:
         Refund.objects.filter(pk=standing.pk).update(state=State.UNDONE)
         return Undone(refund=standing, points=0, debt=0, moved=0)
     purchase = standing.purchase
-    before = Account.objects.in_bulk(refunds.touched_by(Purchase.objects.filter(pk=purchase.pk)))
+    before = Account.objects.in_bulk(refund_locks.touched_by(Purchase.objects.filter(pk=purchase.pk)))
     refused = _refused(purchase)
     _take_out(standing, purchase, explanation)
     withdrawal.apply_again([purchase.pk])

@@ -14,7 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import limits, refund_words
-from loyalty.intake import RecordedRefund, RefundLineInput, RefundRefused, preview_refund, record_refund, refunds
+from loyalty.intake import (
+    RecordedRefund,
+    RefundLineInput,
+    RefundRefused,
+    preview_refund,
+    record_refund,
+    refund_locks,
+    refund_requests,
+)
 from members.models import Purchase, Refund
 from staff import approvals, figures
 from staff.models import Approval, User
@@ -43,12 +51,12 @@ def refund(
     Raises what that raises, and :class:`~loyalty.limits.DayLimitReached`.
     """
     # The same form sent twice at once counts once.
-    refunds.lock_payers(purchase)
+    refund_locks.lock_payers(purchase)
     if not Refund.objects.filter(key=key).exists():
-        payload = _payload(purchase, refunds.request_of(amount, lines), key)
+        payload = _payload(purchase, refund_requests.request_of(amount, lines), key)
         if before := Approval.objects.filter(key=f"refund:{key}").first():
             if before.payload != payload:
-                raise refunds.RefundDiffers(key)
+                raise refund_requests.RefundDiffers(key)
             return before
         found = preview_refund(purchase_key=purchase.key, amount=amount, lines=lines)
         if needs_second_person(found):
@@ -89,7 +97,7 @@ def _ask(purchase: Purchase, found: RecordedRefund, payload: dict[str, Any], *, 
 def _carry_out(approval: Approval) -> None:
     told = approval.payload
     purchase = _purchase(approval)
-    amount, lines, _currency = refunds.asked_in(told["request"])
+    amount, lines, _currency = refund_requests.asked_in(told["request"])
     try:
         record_refund(
             key=told["key"],
@@ -105,7 +113,7 @@ def _carry_out(approval: Approval) -> None:
 
 def _outlook(approval: Approval) -> approvals.Outlook:
     purchase = _purchase(approval)
-    amount, lines, _currency = refunds.asked_in(approval.payload["request"])
+    amount, lines, _currency = refund_requests.asked_in(approval.payload["request"])
     bought = (_("Purchase"), f"{approval.payload['receipt']} · {figures.when(purchase.purchased_at)}")
     member = (_("Member"), f"{purchase.member.display_name} · {purchase.member.number}")
     try:

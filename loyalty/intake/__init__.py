@@ -14,7 +14,8 @@ from loyalty.intake.recording import (
     record_within,
 )
 from loyalty.intake.refund_batch import record_refunds
-from loyalty.intake.refunds import RecordedRefund, RefundDiffers, preview_refund, record_refund
+from loyalty.intake.refund_requests import RefundDiffers
+from loyalty.intake.refunds import RecordedRefund, preview_refund, record_refund
 from loyalty.intake.releasing import Released, held_lots, release_awards, release_points
 from loyalty.intake.returning import RefundLineInput, RefundRefused
 

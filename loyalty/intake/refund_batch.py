@@ -8,9 +8,10 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
 
 from loyalty import ledger, policies
-from loyalty.intake import refunds
+from loyalty.intake import refund_locks, refund_requests, refunds
 from loyalty.intake.one_go import in_one_go
-from loyalty.intake.refunds import RecordedRefund, RefundDiffers
+from loyalty.intake.refund_requests import RefundDiffers
+from loyalty.intake.refunds import RecordedRefund
 from loyalty.intake.returning import RefundRefused
 from loyalty.models import Account, Entry, Lot
 from members.importing.dates import latest_moment
@@ -75,7 +76,7 @@ def _record(asked: Sequence[Mapping[str, Any]], label: str) -> list[Outcome]:
             continue
         try:
             if first := done.get(refund.key):
-                refunds.refuse_difference(first.refund, refund, is_timed=one.get("refunded_at") is not None)
+                refund_requests.refuse_difference(first.refund, refund, is_timed=one.get("refunded_at") is not None)
                 outcomes.append(RecordedRefund(refund=first.refund, entries=first.entries, is_new=False))
                 continue
             entries = batch.take_in(refund, purchases.get(refund.purchase_key))
@@ -93,7 +94,7 @@ def _record(asked: Sequence[Mapping[str, Any]], label: str) -> list[Outcome]:
 
 def _drawn(one: Mapping[str, Any]) -> Refund | RefundRefused:
     try:
-        return refunds.draw_up(**one)
+        return refund_requests.draw_up(**one)
     except RefundRefused as refusal:
         return refusal
 
@@ -101,10 +102,10 @@ def _drawn(one: Mapping[str, Any]) -> Refund | RefundRefused:
 def _held(cursor: CursorWrapper, keys: Collection[str]) -> dict[str, Purchase]:
     """The purchases of these keys, with all accounts locked that their refunds may move; the other keys are held."""
     wanted = Purchase.objects.filter(key__in=keys)
-    ledger.lock_members(cursor, refunds.touched_by(wanted))
-    refunds.hold(sorted(keys))
+    ledger.lock_members(cursor, refund_locks.touched_by(wanted))
+    refund_locks.hold(sorted(keys))
     # What came in until its key was held is there now, and what an undo removed meanwhile is not.
-    ledger.lock_members(cursor, refunds.touched_by(wanted))
+    ledger.lock_members(cursor, refund_locks.touched_by(wanted))
     return {purchase.key: purchase for purchase in wanted.select_related("member")}
 
 

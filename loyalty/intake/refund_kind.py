@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from psycopg import sql
 
 from loyalty import ledger, refund_words
-from loyalty.intake import refunds
+from loyalty.intake import refund_locks, refunds
 from loyalty.intake.refund_batch import apply_waiting
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
 from loyalty.intake.taking_back import PointsKind
@@ -139,7 +139,7 @@ class RefundKind(PointsKind):
         cursor.execute(_INSERT, {"run": run_id})
         added = cursor.rowcount
         cursor.execute(_MISSING)
-        refunds.hold([row[0] for row in cursor.fetchall()])
+        refund_locks.hold([row[0] for row in cursor.fetchall()])
         # What came in until its key was held is there now.
         ledger.lock_accounts(cursor, sql.SQL(_MEMBERS))
         of_run = Refund.objects.filter(import_run=run_id)
@@ -224,7 +224,7 @@ SELECT purchase.id, r.row_no, r.refunded_at, r.amount, coalesce(upper(r.currency
  ORDER BY purchase.member_id, purchase.id, r.refunded_at, r.row_no
 """
 
-# Whose accounts may move: the members', and those of a household who paid with points (``refunds.touched_by``).
+# Whose accounts may move: the members', and those of a household who paid with points (``refund_locks.touched_by``).
 _MEMBERS: Final = """
 SELECT purchase.member_id
   FROM import_rows AS r JOIN members_purchase AS purchase ON purchase.key = r.receipt

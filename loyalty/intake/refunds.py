@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from django.db import connection, transaction
@@ -17,6 +17,8 @@ from django.db.models import Count, F, QuerySet, Sum
 from django.utils import timezone
 
 from loyalty import ledger, policies, tiers
+from loyalty.intake.refund_locks import lock_purchase
+from loyalty.intake.refund_requests import asked_in, draw_up, refuse_difference
 from loyalty.intake.returning import (
     ZERO,
     Allocation,
@@ -28,16 +30,11 @@ from loyalty.intake.returning import (
     points_until,
 )
 from loyalty.models import Entry, Redemption
-from members.importing.dates import latest_moment
 from members.models import Purchase, PurchaseLine, Refund, RefundLine
 from staff import audit
 from staff.models import User
 
 State = Refund.State
-
-
-class RefundDiffers(ledger.KeyReused):
-    """The key of a refund came back for another purchase, of another time, or asking for something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +92,7 @@ def record_refund(
         external_id=external_id,
         reason=reason,
     )
-    purchase = _lock(purchase_key)
+    purchase = lock_purchase(purchase_key)
     said = ("purchase_key", "external_id", "refunded_at", "request", "state", "reason")
     refund, is_new = Refund.objects.get_or_create(
         key=key, defaults={name: getattr(drawn, name) for name in said} | {"created_by": user}
@@ -110,38 +107,6 @@ def record_refund(
     done = RecordedRefund(refund=refund, entries=entries, is_new=True)
     audit.record(user, "refund.record", refund, detail=detail_of(done), label=label)
     return done
-
-
-def draw_up(
-    *,
-    key: str,
-    purchase_key: str,
-    refunded_at: datetime | None = None,
-    amount: Decimal | None = None,
-    lines: Sequence[RefundLineInput] = (),
-    currency: str = "",
-    external_id: str = "",
-    reason: str = "",
-) -> Refund:
-    """A refund as it will be written, while it waits. Raises :class:`RefundRefused` for a time ahead."""
-    if refunded_at and refunded_at > latest_moment():
-        raise RefundRefused("refunded_at", "future")
-    return Refund(
-        key=key,
-        purchase_key=purchase_key,
-        external_id=external_id,
-        refunded_at=refunded_at or timezone.now(),
-        request=request_of(amount, lines, currency),
-        state=State.WAITING,
-        reason=reason,
-    )
-
-
-def refuse_difference(known: Refund, drawn: Refund, *, is_timed: bool) -> None:
-    """Raise :class:`RefundDiffers` where a refund of this key was recorded with other content."""
-    said = ("purchase_key", "external_id", "request", "reason", *(("refunded_at",) if is_timed else ()))
-    if any(getattr(known, name) != getattr(drawn, name) for name in said):
-        raise RefundDiffers(known.key)
 
 
 def detail_of(done: RecordedRefund) -> dict[str, Any]:
@@ -349,85 +314,7 @@ def look_at_tiers(members: Sequence[int]) -> int:
         return tiers.evaluate(cursor, members, ladder=tiers.ladder(), now=timezone.now())
 
 
-def hold(purchase_keys: Sequence[str]) -> None:
-    """Keep purchases of these keys from coming in before this transaction ends; those that have come are left alone.
-
-    Whoever writes a purchase of a key that another transaction has just written waits for that one to end, also
-    where it has removed it again: so the purchase finds the refund that waits for it. It costs purchases nothing.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE_KEYS, {"keys": sorted(purchase_keys)})
-        cursor.execute("DELETE FROM members_purchase WHERE member_id = 0")
-
-
-def _lock(purchase_key: str) -> Purchase | None:
-    """The purchase of a key with its member's account locked; None where it has not come, its key held."""
-    is_held = False
-    while True:
-        purchase = Purchase.objects.filter(key=purchase_key).first()
-        if purchase is not None:
-            lock_payers(purchase)
-            # Read again under the lock: an undo may have removed it meanwhile.
-            if locked := Purchase.objects.filter(pk=purchase.pk).first():
-                return locked
-        elif is_held:
-            return None
-        else:
-            # It may just have come, and is then looked for once more.
-            hold([purchase_key])
-            is_held = True
-
-
-def touched_by(purchases: QuerySet[Purchase]) -> list[int]:
-    """Whose accounts refunds of these may move, in order: their members', and those of who paid with points."""
-    paid = Entry.objects.filter(redemption__purchase__in=purchases, reverses__isnull=True)
-    return sorted({*purchases.values_list("member_id", flat=True), *paid.values_list("member_id", flat=True)})
-
-
-def lock_payers(purchase: Purchase) -> None:
-    """Lock the accounts that a refund may move, in member order."""
-    for member_id in touched_by(Purchase.objects.filter(pk=purchase.pk)):
-        ledger.lock(member_id)
-
-
-def request_of(amount: Decimal | None, lines: Sequence[RefundLineInput], currency: str = "") -> dict[str, Any]:
-    """What is asked for as JSON, the same for equal numbers."""
-    return {
-        "amount": _text(amount),
-        "currency": currency,
-        "lines": [
-            {"line_no": line.line_no, "quantity": _text(line.quantity), "amount": _text(line.amount)} for line in lines
-        ],
-    }
-
-
-def asked_in(request: dict[str, Any]) -> tuple[Decimal | None, list[RefundLineInput], str]:
-    """The other way round."""
-    lines = [
-        RefundLineInput(line_no=line["line_no"], quantity=_number(line["quantity"]), amount=_number(line["amount"]))
-        for line in request["lines"]
-    ]
-    return _number(request["amount"]), lines, request["currency"]
-
-
 def allocation_of(refund: Refund, standing: Standing) -> Allocation:
     """What a refund gives back of what is left. Raises :class:`RefundRefused`."""
     amount, lines, currency = asked_in(refund.request)
     return allocate(standing, amount=amount, lines=lines, currency=currency)
-
-
-def _text(number: Decimal | None) -> str | None:
-    return None if number is None else f"{number.normalize():f}"
-
-
-def _number(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-# No member has the id 0: the rows are gone before the database asks for one, at the end of the transaction.
-_WRITE_KEYS: Final = """
-INSERT INTO members_purchase (member_id, key, external_id, purchased_at, amount, currency, rate, value, channel, store,
-                              category, created_at)
-SELECT 0, key, '', now(), 0, '', 1, 0, '', '', '', now() FROM unnest(%(keys)s::text[]) AS key
-    ON CONFLICT (key) DO NOTHING
-"""
