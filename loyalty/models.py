@@ -289,6 +289,12 @@ class Entry(models.Model):
                 condition=Q(rule_version__isnull=False),
                 include=["kind", "points"],
             ),
+            # What a rule gives a member once, a few entries of many.
+            models.Index(
+                fields=["member"],
+                name="loyalty_entry_once",
+                condition=Q(kind="earn", explanation__has_key="occasion"),
+            ),
         ]
 
     def __str__(self) -> str:

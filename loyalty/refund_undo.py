@@ -3,8 +3,8 @@
 Counts towards the same limits as an adjustment, and above them becomes a request to a second person.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from loyalty import ledger, limits
 from loyalty.intake import refund_locks, refunds, withdrawal
 from loyalty.models import Account
+from loyalty.rules import sentences
 from members.models import Purchase, Refund
 from staff import approvals, audit, figures
 from staff.models import Approval, User
@@ -42,13 +43,15 @@ class Undone:
     """What undoing a refund did, or would do: to the balances and the debts of all whom it touches, together.
 
     ``moved`` is what some of them gain or others lose, whichever is more: of a household one may gain what another
-    loses, and together nothing changes.
+    loses, and together nothing changes. ``elsewhere`` are the rules, with their points, whose bonus stays away
+    because another purchase has earned it meanwhile.
     """
 
     refund: Refund
     points: int
     debt: int
     moved: int
+    elsewhere: Sequence[tuple[str, int]] = ()
 
     @property
     def needs_second_person(self) -> bool:
@@ -107,6 +110,10 @@ def told(found: Undone) -> list[tuple[str, str]]:
     if found.refund.amount is not None:
         lines.append((_("No longer refunded"), figures.money(found.refund.amount, found.refund.currency)))
     lines.append((_("Change of points"), figures.signed(found.points)))
+    lines += [
+        (_("“%(rule)s” stays with a later purchase") % {"rule": rule}, sentences.points(points))
+        for rule, points in found.elsewhere
+    ]
     if found.debt:
         lines.append((_("Change of what is owed"), figures.signed(found.debt)))
     return lines
@@ -156,8 +163,11 @@ def _perform(refund: Refund, explanation: dict[str, Any]) -> Undone:
     withdrawal.apply_again([purchase.pk])
     if _refused(purchase) - refused:
         raise UndoRefused("others")
+    told = _reason(standing, purchase) | explanation
+    awards = withdrawal.give_once([purchase.pk], explanation=told)
     refunds.look_at_tiers([purchase.member_id])
-    return _compared(standing, before)
+    elsewhere = [(award.explanation["rule"], award.points) for award in awards]
+    return replace(_compared(standing, before), elsewhere=elsewhere)
 
 
 def _standing(refund: Refund) -> Refund:
@@ -174,9 +184,8 @@ def _refused(purchase: Purchase) -> set[int]:
 
 def _take_out(refund: Refund, purchase: Purchase, explanation: dict[str, Any]) -> None:
     """Withdraw all refunds of the purchase; this one is undone, with what it gave back, and the others wait."""
-    reason = {"reason": "refund_undone", "refund": refund.pk, "receipt": purchase.external_id}
     try:
-        withdrawal.withdraw([purchase.pk], explanation=reason | explanation)
+        withdrawal.withdraw([purchase.pk], explanation=_reason(refund, purchase) | explanation)
     except ledger.InsufficientPoints as short:
         raise UndoRefused("points_spent") from short
     Refund.objects.filter(pk=refund.pk).update(
@@ -187,6 +196,10 @@ def _take_out(refund: Refund, purchase: Purchase, explanation: dict[str, Any]) -
         value=refund.value,
         rate=refund.rate,
     )
+
+
+def _reason(refund: Refund, purchase: Purchase) -> dict[str, Any]:
+    return {"reason": "refund_undone", "refund": refund.pk, "receipt": purchase.external_id}
 
 
 def _compared(refund: Refund, before: Mapping[int, Account]) -> Undone:

@@ -252,6 +252,18 @@ _CHECKS: Final = (
              GROUP BY entry.purchase_id, version.rule_id HAVING count(*) > 1""",
     ),
     Check(
+        key="given-once",
+        invariant=6,
+        name=_("No rule rewards two purchases that stand as a member's n-th, or for the same return"),
+        sql=f"""
+            SELECT entry.member_id, entry.explanation->>'rule_id' AS rule, entry.explanation->>'occasion' AS occasion,
+                   count(DISTINCT entry.purchase_id) AS times
+              FROM loyalty_entry entry JOIN members_purchase purchase ON purchase.id = entry.purchase_id
+             WHERE entry.kind = 'earn' AND entry.explanation ? 'occasion' AND {_stands("entry")}
+               AND (purchase.refunded_value < purchase.value OR purchase.value = 0)
+             GROUP BY 1, 2, 3 HAVING count(DISTINCT entry.purchase_id) > 1""",  # noqa: S608
+    ),
+    Check(
         key="caps",
         invariant=5,
         name=_("No cap of a rule let more points through than its versions ever allowed, and each counts all it let"),

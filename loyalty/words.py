@@ -60,6 +60,8 @@ def title(entry: Entry) -> str:
         name = _("Points expired")
     elif entry.kind == Entry.Kind.ADJUST and "reason" in told:
         name = _told_reason(told)
+    elif entry.kind == Entry.Kind.REVERSE and told.get("reason") == "earned_meanwhile":
+        name = _("“%(rule)s” stays with a later purchase") % {"rule": told["rule"]}
     elif entry.kind in (Entry.Kind.REVERSE, Entry.Kind.CLAWBACK, Entry.Kind.RETURN):
         name = _reversal_title(told)
     elif entry.kind == Entry.Kind.TRANSFER:

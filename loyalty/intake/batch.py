@@ -96,7 +96,8 @@ def _sorted_out(one: Drawn, known: Mapping[str, Purchase], new: dict[str, Drawn]
 
 
 def _write(new: Sequence[Drawn]) -> None:
-    Purchase.objects.bulk_create([purchase for purchase, _lines in new])
+    # What comes in at once is numbered by time.
+    Purchase.objects.bulk_create(sorted((one[0] for one in new), key=lambda purchase: purchase.purchased_at))
     for purchase, lines in new:
         for line in lines:
             line.purchase = purchase

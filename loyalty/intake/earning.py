@@ -16,6 +16,7 @@ from loyalty.rules import gathering
 from loyalty.rules.caps import CapBook, share_caps
 from loyalty.rules.events import PURCHASE, EventKind
 from loyalty.rules.gathering import Gathered
+from loyalty.rules.occasions import Rewarded
 from members.models import Purchase
 
 _STAGED: Final = (
@@ -190,7 +191,7 @@ def _reckon(
     """Put the awards of all events into the staging table; returns how many, and their points."""
     if not any(terms.definition.event == kind for terms in period.terms):
         return 0, 0
-    book, worth = CapBook(cursor), _point_value(period.terms)
+    book, worth, rewarded = CapBook(cursor), _point_value(period.terms), Rewarded()
     book.lock_programme(period.terms)
     entries = points = 0
     too_many: dict[int, str] = {}
@@ -200,10 +201,12 @@ def _reckon(
         for one in batch:
             terms = period.at(one.event.occurred_at)
             try:
-                reckoning = rules.reckon(one.event, one.facts, terms, book.used, point_value=worth)
+                facts = rewarded.facts(one.member_id, one.facts)
+                reckoning = rules.reckon(one.event, facts, terms, book.used, point_value=worth)
             except rules.TooManyPoints as error:
                 too_many[one.id] = error.rule
                 continue
+            rewarded.note(one.id, reckoning.awards)
             for award in reckoning.awards:
                 book.use(award.uses)
                 look.gain(_receiver(award), award.occurred_at, award.qualifying)

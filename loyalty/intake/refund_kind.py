@@ -15,7 +15,7 @@ from loyalty.intake import refund_locks, refunds
 from loyalty.intake.refund_batch import apply_waiting
 from loyalty.intake.returning import RefundLineInput, RefundRefused, Standing, allocate
 from loyalty.intake.taking_back import PointsKind
-from loyalty.intake.withdrawal import apply_again, withdraw
+from loyalty.intake.withdrawal import apply_again, give_once, withdraw
 from members.importing.kinds import TIME_SYNONYMS, Column, Counts, Type, UndoPreview
 from members.models import ImportRun, Purchase, Refund
 
@@ -178,9 +178,11 @@ class RefundKind(PointsKind):
         of_run = Refund.objects.filter(import_run=run_id)
         purchases = list(of_run.filter(purchase__isnull=False).values_list("purchase_id", flat=True).distinct())
         file_name = ImportRun.objects.only("file_name").get(pk=run_id).file_name
-        withdraw(purchases, explanation={"reason": "import_undone", "run": run_id, "file": file_name})
+        explanation: dict[str, object] = {"reason": "import_undone", "run": run_id, "file": file_name}
+        withdraw(purchases, explanation=explanation)
         removed, _by_model = of_run.delete()
         apply_again(purchases)
+        give_once(purchases, explanation=explanation)
         members = Purchase.objects.filter(pk__in=purchases).values_list("member_id", flat=True)
         refunds.look_at_tiers(sorted(set(members)))
         return {"refunds": removed}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from django.db import connection
 from django.utils import timezone
 
 from loyalty import ledger, policies
@@ -50,8 +51,41 @@ def _stays(entry: Entry) -> bool:
     return entry.kind == Entry.Kind.REVERSE
 
 
+def give_once(purchases: Sequence[int], *, explanation: dict[str, object]) -> list[Entry]:
+    """Take back what these purchases, whose refunds were withdrawn, earned for what others were rewarded meanwhile.
+
+    Whoever bought again after a whole refund may have earned the same bonus a second time, which then stays with the
+    later purchase. What goes has just come back: what of it paid a debt is owed again, whatever the policy says.
+    Returns the awards that were taken back; the accounts of the members are locked.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_EARNED_MEANWHILE, [list(purchases)])
+        ids = [row[0] for row in cursor.fetchall()]
+    awards = list(Entry.objects.filter(pk__in=ids).order_by("member_id", "-seq"))
+    told = explanation | {"reason": "earned_meanwhile"}
+    for award in awards:
+        ledger.reverse(award, explanation=told | {"rule": award.explanation["rule"]}, policy=ledger.Policy.DEBT)
+    return awards
+
+
 def apply_again(purchases: Sequence[int]) -> None:
     """Apply the refunds that wait for these purchases; the accounts of their members are locked."""
     for start in range(0, len(purchases), CHUNK):
         some = Purchase.objects.filter(pk__in=purchases[start : start + CHUNK])
         apply_waiting(list(some.order_by("member_id", "pk")))
+
+
+# Awards of purchases that stand, where another purchase that stands has one of the same rule for the same occasion.
+_EARNED_MEANWHILE: Final = """
+SELECT DISTINCT award.id
+  FROM loyalty_entry award JOIN members_purchase purchase ON purchase.id = award.purchase_id
+  JOIN loyalty_entry other ON other.member_id = award.member_id AND other.kind = 'earn'
+   AND other.explanation ? 'occasion' AND other.purchase_id <> award.purchase_id
+   AND other.explanation->'occasion' = award.explanation->'occasion'
+   AND other.explanation->'rule_id' = award.explanation->'rule_id'
+  JOIN members_purchase bought ON bought.id = other.purchase_id
+ WHERE award.purchase_id = ANY(%s) AND award.kind = 'earn' AND award.explanation ? 'occasion'
+   AND (purchase.refunded_value < purchase.value OR purchase.value = 0)
+   AND (bought.refunded_value < bought.value OR bought.value = 0)
+   AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id IN (award.id, other.id))
+"""

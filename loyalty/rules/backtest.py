@@ -28,6 +28,7 @@ from loyalty.policies import settings_now
 from loyalty.rules import gathering, reasons
 from loyalty.rules.engine import needs, reckon
 from loyalty.rules.events import PURCHASE, Need
+from loyalty.rules.occasions import Rewarded
 from loyalty.rules.results import CapKey, Terms, TooManyPoints, Used
 from loyalty.rules.versions import Period, terms_of
 from members.models import Member
@@ -154,6 +155,7 @@ class _History:
             if cap.per != PURCHASE
         )
         self._used: dict[CapKey, Used] = {}
+        self._rewarded = Rewarded()
 
     def parts(self) -> list[_Part]:
         """All of it, once."""
@@ -180,6 +182,8 @@ class _History:
         for batch in gathering.of_many(cursor, self.kind, wanted, look.before, named=named):
             for one in batch:
                 self._count(one, really.get(one.id, []))
+        if not self.is_shared:
+            self._rewarded = Rewarded()
         # Of what began long before the end of a week, only caps in total still ask.
         month = (until - 2 * WEEK).date().replace(day=1)
         kept = self._used.items() if self.is_shared else ()
@@ -196,7 +200,9 @@ class _History:
     def _count(self, one: gathering.Gathered, real: Sequence[_Real]) -> None:
         """Reckon one event."""
         terms = [other for other in self.period.at(one.event.occurred_at) if other.rule_id != self.draft.rule_id]
-        reckoning = reckon(one.event, one.facts, [*terms, self.draft], self._used, point_value=self.worth)
+        facts = self._rewarded.facts(one.member_id, one.facts)
+        reckoning = reckon(one.event, facts, [*terms, self.draft], self._used, point_value=self.worth)
+        self._rewarded.note(one.id, reckoning.awards)
         would = everything = lasting = 0
         for award in reckoning.awards:
             for key, use in award.uses.items():

@@ -1,6 +1,6 @@
 """What a version of a rule says, as typed values. The format of its JSON stands in docs/rules.md."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -145,15 +145,54 @@ class Definition:
         return not any(isinstance(effect, BASE_EFFECTS) for effect in self.effects)
 
     @cached_property
+    def number(self) -> int | None:
+        """The one purchase of a member that it is for, by its number: the first, the n-th."""
+        return next((found for line in _required(self.when) if (found := _number_in(line))), None)
+
+    @cached_property
+    def is_for_return(self) -> bool:
+        """Whether it is for a purchase after some time without one."""
+        return any(_asks_for_gap(line) for line in _required(self.when))
+
+    @cached_property
     def needs(self) -> Need:
         """What has to be gathered of an event to reckon it."""
         found = _needs_of(self.when)
+        if self.number or self.is_for_return:
+            found |= Need.REWARDED
         for effect in self.effects:
             if isinstance(effect, Coefficient):
                 found |= vocabulary.need(effect.line.fact.key)
             elif isinstance(effect, PerLine) or (isinstance(effect, PerAmount) and effect.lines is not None):
                 found |= Need.LINES
         return found
+
+
+def _required(tree: Group) -> Iterator[Line]:
+    """The lines without which a tree never holds."""
+    for node in tree.nodes:
+        if isinstance(node, Line):
+            if tree.kind == "all" or (tree.kind == "any" and len(tree.nodes) == 1):
+                yield node
+        elif tree.kind == "all" or (tree.kind == "any" and len(tree.nodes) == 1):
+            yield from _required(node)
+
+
+def _number_in(line: Line) -> int | None:
+    asked = (line.fact.key, line.op)
+    if asked == ("purchase.is_first", "is"):
+        return 1 if line.value else None
+    if asked == ("purchase.nth", "eq"):
+        return int(line.value)
+    if asked == ("member.lifecycle", "in"):
+        return 1 if set(line.value) == {"prospect"} else None
+    return None
+
+
+def _asks_for_gap(line: Line) -> bool:
+    if line.fact.key == "purchase.days_since_last":
+        return line.op in {"gte", "gt"}
+    return line.fact.key == "member.lifecycle" and line.op == "in" and set(line.value) <= {"lapsing", "dormant"}
 
 
 def _needs_of(tree: Group) -> Need:

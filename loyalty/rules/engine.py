@@ -16,6 +16,7 @@ from django.conf import settings
 
 from loyalty import expiry_policy
 from loyalty.months import add_days
+from loyalty.rules import occasions
 from loyalty.rules.definition import Cap
 from loyalty.rules.events import PURCHASE, SURVEY, Case, Event, Facts, Need
 from loyalty.rules.giving import Given, given, shown
@@ -125,10 +126,14 @@ class _Run:
         found = []
         for terms in versions:
             if terms.definition.multiplies is multiplies:
-                if terms.holds(self.case):
-                    found.append(terms)
+                case = occasions.seen_by(terms.definition, self.case)
+                rewarded = self.case.facts.rewarded.get(terms.rule_id, {})
+                if not terms.holds(case):
+                    self.result.refusals.append(Refusal(terms=terms, reason=Reason.CONDITION, case=case))
+                elif (receipt := rewarded.get(occasions.occasion(terms.definition, case) or "")) is not None:
+                    self.refuse(terms, Reason.REWARDED, by=receipt)
                 else:
-                    self.refuse(terms, Reason.CONDITION)
+                    found.append(terms)
         return sorted(found, key=lambda terms: terms.order)
 
     def candidate(self, terms: Terms) -> _Candidate:
@@ -299,6 +304,8 @@ class _Run:
             told |= {"survey": event.survey, "score": event.score}
         else:
             told["interaction"] = event.interaction
+        if occasion := occasions.occasion(terms.definition, self.case):
+            told[occasions.OCCASION] = occasion
         if self.case.facts.tier is not None:
             told["tier"] = self.case.facts.tier
         if gives.lines is not None:

@@ -1,6 +1,6 @@
 """What the engine is told: one event, and what was known of the member when it happened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,6 +27,7 @@ class Need(Flag):
     TIER = auto()
     PERSON = auto()
     KEPT = auto()  # what other places keep of the member in rows: segments, models
+    REWARDED = auto()  # for which purchases of theirs a rule gave already what it gives once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,15 @@ class Event:
 class Facts:
     """What was known of the member just before the event. What was not gathered is None.
 
-    ``nth`` counts the member's purchases up to and including this one (of an interaction: with the one
-    that would come next). ``kept`` has values by the key of the fact, a list where several hold at once.
+    ``nth`` counts the member's purchases up to and including this one, in the order in which they came in (of an
+    interaction: with the one that would come next); ``place`` only those that were made before it. ``rewarded`` has,
+    by rule and occasion, the receipt of the purchase that the rule rewarded for it; ``returned`` are the ids of their
+    purchases that did not stand any more, where many are gathered. ``kept`` has values by the key of the fact, a list
+    where several hold at once.
     """
 
     nth: int | None = None
+    place: int | None = None
     first_at: datetime | None = None
     previous_at: datetime | None = None
     tier: str | None = None
@@ -95,6 +100,8 @@ class Facts:
     language: str | None = None
     attributes: Mapping[str, Any] | None = None
     kept: Mapping[str, Any] | None = None
+    rewarded: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    returned: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

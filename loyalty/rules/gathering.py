@@ -6,7 +6,7 @@ The same text serves one event and a hundred thousand, so that both are told the
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -156,12 +156,21 @@ def kept_of(cursor: CursorWrapper, member_id: int, at: datetime) -> Any:
     return _json(cursor.fetchone()[0])
 
 
-def history_of(cursor: CursorWrapper, member_id: int, at: datetime, purchase: Purchase | None) -> Mapping[str, Any]:
-    """What a member had bought by a moment, or before a purchase; as :func:`facts_of` reads it."""
-    columns, joined = _history("" if purchase is None else _CAME_BEFORE)
-    event = sql.SQL("(SELECT %s::bigint AS member_id, %s::timestamptz AS at, %s::bigint AS id) event")
-    statement = sql.SQL("SELECT {} FROM {} {}").format(columns, event, joined)
-    cursor.execute(statement.as_string(), [member_id, at, None if purchase is None else purchase.pk])
+def history_of(
+    cursor: CursorWrapper, kind: EventKind, member_id: int, at: datetime, purchase: Purchase | None
+) -> dict[str, Any]:
+    """What a member had bought when an event came in; as :func:`facts_of` reads it.
+
+    Without a stored ``purchase``, one that is made up would come in now.
+    """
+    which = _CAME_BEFORE if purchase else "" if kind == PURCHASE else _MADE_BEFORE
+    (columns, joined), (rewarded, _none) = _history(which), _rewarded_before(which)
+    event = sql.SQL(
+        "(SELECT %s::bigint AS member_id, %s::timestamptz AS at, %s::bigint AS id, %s::timestamptz AS came_at) event"
+    )
+    statement = sql.SQL("SELECT {}, {} FROM {} {}").format(columns, rewarded, event, joined)
+    came = (None, datetime.max.replace(tzinfo=UTC)) if purchase is None else (purchase.pk, purchase.created_at)
+    cursor.execute(statement.as_string(), [member_id, at, *came])
     return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
 
 
@@ -169,6 +178,7 @@ def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
     """What a row says of the member; what it does not say is unknown."""
     return Facts(
         nth=row.get("nth"),
+        place=row.get("place"),
         first_at=row.get("first_at"),
         previous_at=row.get("previous_at"),
         tier=rung.key if rung else None,
@@ -179,6 +189,8 @@ def facts_of(row: Mapping[str, Any], rung: Rung | None) -> Facts:
         language=row.get("language"),
         attributes=_json(row.get("attributes")),
         kept=_json(row.get("kept")),
+        rewarded=_rewarded(_json(row.get("rewarded"))),
+        returned=frozenset(_json(row.get("returned")) or ()),
     )
 
 
@@ -190,6 +202,8 @@ def _query(kind: EventKind, needs: Need, *, is_one: bool) -> str:
         if part in needs:
             columns.append(wanted)
             joins.append(joined)
+    if kind == PURCHASE and Need.REWARDED in needs and not is_one:
+        columns.append(_RETURNED)
     if Need.KEPT in needs:
         columns.append(sql.SQL("{} AS kept").format(_kept()))
     statement = sql.SQL("SELECT {} FROM {} ORDER BY event.at, event.id").format(
@@ -257,6 +271,14 @@ def _lines(rows: Any) -> list[BasketLine]:
     ]
 
 
+def _rewarded(rows: Any) -> dict[int, dict[str, str]]:
+    """By rule and occasion, the receipt of the purchase that was rewarded for it."""
+    found: dict[int, dict[str, str]] = {}
+    for rule, occasion, receipt in rows or ():
+        found.setdefault(int(rule), {})[occasion] = receipt
+    return found
+
+
 def _json(value: Any) -> Any:
     """Django leaves JSON as text for its own fields to read."""
     return json.loads(value) if isinstance(value, str) else value
@@ -279,11 +301,14 @@ _COLUMNS: Final = {
     INTERACTION: sql.SQL("event.id, event.member_id, event.at, event.channel, event.interaction, event.properties"),
     SURVEY: sql.SQL("event.id, event.member_id, event.at, event.survey, event.score, event.has_comment"),
 }
-_PURCHASE: Final = """(SELECT id, member_id, purchased_at AS at, value, external_id AS receipt, channel, store, category
+_PURCHASE: Final = """(SELECT id, member_id, purchased_at AS at, created_at AS came_at, value, external_id AS receipt,
+    channel, store, category
     FROM members_purchase{}) AS event"""
-_INTERACTION: Final = """(SELECT id, member_id, occurred_at AS at, channel, kind AS interaction, properties
+_INTERACTION: Final = """(SELECT id, member_id, occurred_at AS at, occurred_at AS came_at, channel,
+    kind AS interaction, properties
     FROM members_interaction{}) AS event"""
-_SURVEY: Final = """(SELECT id, member_id, answered_at AS at, survey, score, comment <> '' AS has_comment
+_SURVEY: Final = """(SELECT id, member_id, answered_at AS at, answered_at AS came_at, survey, score,
+    comment <> '' AS has_comment
     FROM members_surveyresponse{}) AS event"""
 _ONE: Final = {
     PURCHASE: sql.SQL(_PURCHASE.replace("{}", " WHERE id = %(id)s")),
@@ -296,36 +321,64 @@ _MANY: Final = {
     SURVEY: sql.SQL("loyalty_events JOIN " + _SURVEY.replace("{}", "") + " USING (id)"),
 }
 
+# What is asked of the member, in their own row.
+PERSON: Final = ("birth_date", "joined_at", "gender", "language", "attributes")
 _PERSON: Final = (
-    sql.SQL("member.birth_date, member.joined_at, member.gender, member.language, member.attributes"),
+    sql.SQL(", ").join(sql.Identifier("member", name) for name in PERSON),
     sql.SQL("JOIN members_member member ON member.id = event.member_id"),
 )
 # A purchase that was given back whole by the time of the event is none, unless some of what it earned was let go: who
 # kept a bonus for it does not earn that again (docs/adr/0010). One that stood then and was given back later counts.
+# Of one that was made after the event, which came in late, it is asked whether it stood when that came in.
 _STOOD: Final = """(earlier.refunded_value < earlier.value OR earlier.value = 0
     OR EXISTS (SELECT FROM members_refund refund WHERE refund.purchase_id = earlier.id AND refund.state = 'applied'
-                  AND refund.refunded_at > event.at)
+                  AND CASE WHEN earlier.purchased_at > event.at THEN refund.created_at > event.came_at
+                           ELSE refund.refunded_at > event.at END)
     OR EXISTS (SELECT FROM loyalty_entry part WHERE part.purchase_id = earlier.id AND part.kind = 'clawback'
                   AND part.explanation ? 'let_go'
                   AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = part.id)))"""
-# Purchases of the same moment count in the order in which they came in.
-_CAME_BEFORE: Final = "AND (earlier.purchased_at, earlier.id) < (event.at, event.id)"
+# What has come is numbered in the order in which it came in; a batch and a file come in by time.
+_CAME_BEFORE: Final = "AND earlier.id < event.id"
+# Of what else a member did, what they had bought by then counts.
+_MADE_BEFORE: Final = "AND earlier.purchased_at <= event.at"
 
 
 def _history(which: LiteralString) -> tuple[sql.Composable, sql.Composable]:
-    """How many purchases the member had made by the event, and when the first and the last of them."""
+    """How many purchases of the member had come in by the event and were made by then, the first and the last."""
     joined = """CROSS JOIN LATERAL (
-        SELECT count(*) + 1 AS nth, min(purchased_at) AS first_at, max(purchased_at) AS previous_at
+        SELECT count(*) + 1 AS nth, count(*) FILTER (WHERE earlier.purchased_at <= event.at) + 1 AS place,
+               min(purchased_at) FILTER (WHERE earlier.purchased_at <= event.at) AS first_at,
+               max(purchased_at) FILTER (WHERE earlier.purchased_at <= event.at) AS previous_at
           FROM members_purchase earlier
-         WHERE earlier.member_id = event.member_id AND earlier.purchased_at <= event.at {} AND {}) history"""
-    return sql.SQL("history.nth, history.first_at, history.previous_at"), sql.SQL(joined).format(
+         WHERE earlier.member_id = event.member_id {} AND {}) history"""
+    return sql.SQL("history.nth, history.place, history.first_at, history.previous_at"), sql.SQL(joined).format(
         sql.SQL(which), sql.SQL(_STOOD)
     )
 
 
-_BEHAVIOUR: Final = {Need.HISTORY: _history(""), Need.PERSON: _PERSON}
+def _rewarded_before(which: LiteralString) -> tuple[sql.Composable, sql.Composable]:
+    """Which occasions of the member were rewarded by purchases that stand (``loyalty.rules.occasions``)."""
+    column = """(SELECT jsonb_agg(jsonb_build_array(entry.explanation->'rule_id', entry.explanation->>'occasion',
+                                                   entry.explanation->>'receipt'))
+          FROM loyalty_entry entry JOIN members_purchase earlier ON earlier.id = entry.purchase_id
+         WHERE entry.member_id = event.member_id AND entry.kind = 'earn' AND entry.explanation ? 'occasion'
+           AND NOT EXISTS (SELECT FROM loyalty_entry reversal WHERE reversal.reverses_id = entry.id)
+           {} AND {}) AS rewarded"""
+    return sql.SQL(column).format(sql.SQL(which), sql.SQL(_STOOD)), sql.SQL("")
+
+
+# Which purchases that came in before do not stand: what was reckoned for them, and is in no ledger, does not either.
+_RETURNED: Final = sql.SQL("""(SELECT jsonb_agg(earlier.id) FROM members_purchase earlier
+         WHERE earlier.member_id = event.member_id {} AND NOT {}) AS returned""").format(
+    sql.SQL(_CAME_BEFORE), sql.SQL(_STOOD)
+)
+_BEHAVIOUR: Final = {Need.HISTORY: _history(_MADE_BEFORE), Need.PERSON: _PERSON}
 _PARTS: Final = {
-    PURCHASE: {Need.HISTORY: _history(_CAME_BEFORE), Need.PERSON: _PERSON},
+    PURCHASE: {
+        Need.HISTORY: _history(_CAME_BEFORE),
+        Need.REWARDED: _rewarded_before(_CAME_BEFORE),
+        Need.PERSON: _PERSON,
+    },
     INTERACTION: _BEHAVIOUR,
     SURVEY: _BEHAVIOUR,
 }

@@ -37,9 +37,17 @@ def why_not(refusal: Refusal, *, tells_person: bool = True) -> list[str]:
             return [_("“%(rule)s” of the same group gives more.") % {"rule": refusal.by}]
         case Reason.EXCLUSIVE:
             return [_("“%(rule)s” shuts it out.") % {"rule": refusal.by}]
-        case Reason.BASE:
-            return [_("It multiplies the points of other rules, and none of them gave any.")]
-    return [_("It comes to less than a whole point.")]
+    return [_why_none(refusal)]
+
+
+def _why_none(refusal: Refusal) -> str:
+    if refusal.reason == Reason.BASE:
+        return _("It multiplies the points of other rules, and none of them gave any.")
+    if refusal.reason == Reason.REWARDED and refusal.by:
+        return _("It is given once, and order %(receipt)s has earned it already.") % {"receipt": refusal.by}
+    if refusal.reason == Reason.REWARDED:
+        return _("It is given once, and another purchase has earned it already.")
+    return _("It comes to less than a whole point.")
 
 
 def too_many(error: TooManyPoints) -> str:

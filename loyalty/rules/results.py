@@ -109,14 +109,16 @@ class Reason(StrEnum):
     CAP = "cap"
     BEST = "best"  # another of its group gave more
     EXCLUSIVE = "exclusive"  # one that stands alone came first, or this one does and another came first
+    REWARDED = "rewarded"  # what it gives once was given for another purchase
     BASE = "base"  # a multiplier, and nothing that it multiplies gave points
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A rule that gave nothing. ``by`` is the rule that kept it out, ``caps`` what was used up.
+    """A rule that gave nothing.
 
-    ``also``: it gave something, but nothing to the second member.
+    ``by`` is the rule that kept it out, or the receipt of the purchase that was rewarded before; ``caps`` what was
+    used up. ``also``: it gave something, but nothing to the second member.
     """
 
     terms: Terms

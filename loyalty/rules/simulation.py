@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from fractions import Fraction
 from typing import Final
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
 from django.utils import timezone
 
@@ -34,7 +34,7 @@ def simulate(event: Event, member: Member | None, terms: Sequence[Terms], deed: 
 
     Of caps counts what others have used of them; what the stored ``deed`` itself used is given back first.
     """
-    facts = facts_of(member, event.occurred_at, deed) if member else Facts(nth=1)
+    facts = facts_of(member, event, deed) if member else Facts(nth=1)
     if member and Need.KEPT in engine.needs(terms):
         with connection.cursor() as cursor:
             facts = replace(facts, kept=gathering.kept_of(cursor, member.pk, event.occurred_at))
@@ -63,27 +63,23 @@ def members_named(numbers: Sequence[str]) -> dict[str, int]:
         return gathering.members_named(cursor, numbers)
 
 
-def facts_of(member: Member, at: datetime, deed: Deed | None = None) -> Facts:
-    """What was known of a member just before a moment (before a purchase that came at the same one)."""
+def facts_of(member: Member, event: Event, deed: Deed | None = None) -> Facts:
+    """What was known of a member just before an event (before a purchase that came at the same moment)."""
+    at, purchase = event.occurred_at, deed if isinstance(deed, Purchase) else None
     with connection.cursor() as cursor:
-        history = gathering.history_of(cursor, member.pk, at, deed if isinstance(deed, Purchase) else None)
-    facts = Facts(
-        **history,
-        birth_date=member.birth_date,
-        joined_at=member.joined_at,
-        gender=member.gender,
-        language=member.language,
-        attributes=member.attributes,
-    )
+        history = gathering.history_of(cursor, event.kind, member.pk, at, purchase)
+        known = {name: getattr(member, name) for name in gathering.PERSON}
+        return gathering.facts_of(known | history, _rung(cursor, member, at))
+
+
+def _rung(cursor: CursorWrapper, member: Member, at: datetime) -> tiers.Rung | None:
     try:
         ladder = tiers.ladder()
     except tiers.NoTiers:
-        return facts
-    with connection.cursor() as cursor:
-        rung = tiers.Look(cursor, [member.pk], ladder=ladder, now=timezone.now(), since={member.pk: at}).before(
-            member.pk, at
-        )
-    return replace(facts, tier=rung.key, tier_factor=Fraction(rung.multiplier))
+        return None
+    return tiers.Look(cursor, [member.pk], ladder=ladder, now=timezone.now(), since={member.pk: at}).before(
+        member.pk, at
+    )
 
 
 def _used(keys: Collection[CapKey], deed: Deed | None) -> dict[CapKey, Used]:

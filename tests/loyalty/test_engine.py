@@ -470,7 +470,9 @@ def test_the_points_of_the_other_member_count_in_every_cap(caps: list[dict[str, 
 def test_what_has_to_be_gathered_is_only_what_the_rules_ask_for() -> None:
     need = rules.Need
     assert rules.needs([terms()]) == need.NOTHING
-    assert terms(when={"fact": "purchase.nth", "op": "eq", "value": 2}).definition.needs == need.HISTORY
+    assert terms(when={"fact": "purchase.nth", "op": "gte", "value": 2}).definition.needs == need.HISTORY
+    second = terms(when={"fact": "purchase.nth", "op": "eq", "value": 2})
+    assert second.definition.needs == need.HISTORY | need.REWARDED
     assert rules.parse(rules.usual()).needs == need.TIER
     assert terms(when=COFFEE).definition.needs == need.LINES
 

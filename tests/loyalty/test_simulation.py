@@ -1,7 +1,8 @@
 """Rules tried out with interactions and survey answers: the page says what intake would give, to both members."""
 
 import html
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from loyalty import programme, rules
-from loyalty.intake import record_answer, record_interaction
+from loyalty.intake import record_answer, record_interaction, record_purchase
 from loyalty.models import Account, CapUse, EarningRule, Entry, RuleVersion
 from loyalty.rules import simulation, starters
 from members.models import Interaction, Member
@@ -207,3 +208,13 @@ def test_the_draft_decides_which_event_the_page_opens_with(desk: Client) -> None
 def test_an_answer_of_an_unknown_day_is_no_event(member: Member) -> None:
     with pytest.raises(ValueError, match="nobody knows when"):
         simulation.event_of(make_response(member, answered_at=None))
+
+
+def test_what_a_prospect_did_is_reckoned_the_same_after_they_have_bought(member: Member) -> None:
+    prospects = {"fact": "member.lifecycle", "op": "in", "value": ["prospect"]}
+    in_force("Curious", {"type": "fixed", "points": 7}, event="interaction", when=prospects)
+    recorded = record_interaction(member_id=member.pk, key="k", kind="check-in", occurred_at=NOW - timedelta(days=2))
+    record_purchase(member_id=member.pk, key="p", purchased_at=NOW - timedelta(days=1), amount=Decimal(5))
+    event = simulation.event_of(recorded.interaction)
+    found = simulation.simulate(event, member, simulation.beside(None, event.occurred_at), recorded.interaction)
+    assert found.points == sum(entry.points for entry in recorded.entries) == 7
