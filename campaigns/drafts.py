@@ -16,6 +16,7 @@ from campaigns.models import Campaign, Variant
 from members import conditions
 from members.conditions.uses import Use
 from staff.models import User
+from staff.permissions import Permission
 
 STEPS = ("goal", "audience", "content", "schedule")
 
@@ -100,7 +101,8 @@ def keep(key: str) -> Iterator[Use]:
     over = [Campaign.State.DONE, Campaign.State.CANCELLED]
     open_ones = Campaign.objects.exclude(state__in=over).annotate(text=Cast("audience", TextField()))
     for campaign in open_ones.filter(text__contains=f'"{key}"').order_by("name"):
-        yield Use(_("Campaign"), campaign.name, reverse("campaigns:campaign", args=[campaign.pk]), campaign.audience)
+        url = reverse("campaigns:campaign", args=[campaign.pk])
+        yield Use(_("Campaign"), campaign.name, url, Permission.CAMPAIGNS_VIEW, campaign.audience)
 
 
 def problems(campaign: Campaign, now: datetime) -> Problems:

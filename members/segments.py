@@ -24,6 +24,7 @@ from members.models import Segment, SegmentBuild
 from members.models.segments import DAILY_HOUR
 from staff import audit, figures, jobs
 from staff.models import Job, User
+from staff.permissions import Permission
 
 FACT: Final = "member.segment"
 JOB: Final = "build-segments"
@@ -144,7 +145,7 @@ def used_by(segment: Segment) -> list[Use]:
 def keep(key: str) -> Iterable[Use]:
     """Where this room keeps conditions: in segments."""
     for row in Segment.objects.filter(kind=Segment.Kind.DYNAMIC).order_by("name"):
-        yield Use(_("Segment"), row.name, row.get_absolute_url(), row.conditions)
+        yield Use(_("Segment"), row.name, row.get_absolute_url(), Permission.MEMBERS_VIEW, row.conditions)
 
 
 @transaction.atomic

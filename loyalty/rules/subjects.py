@@ -21,6 +21,7 @@ from members.conditions.scopes import Scope
 from members.conditions.sentences import clauses
 from members.conditions.tree import ConditionError, parse
 from members.conditions.uses import Use
+from staff.permissions import Permission
 
 MISSING = "…"
 LINE_SCOPE = "line"
@@ -80,7 +81,7 @@ def keep(key: str) -> Iterator[Use]:
     versions = RuleVersion.objects.annotate(text=Cast("definition", TextField())).filter(text__contains=f'"{key}"')
     for version in versions.select_related("rule").order_by("rule__name", "version"):
         url = reverse("loyalty:rule", args=[version.rule_id])
-        yield Use(gettext_lazy("Earning rule"), str(version), url, version.definition)
+        yield Use(gettext_lazy("Earning rule"), str(version), url, Permission.PROGRAMME_VIEW, version.definition)
 
 
 def register() -> None:

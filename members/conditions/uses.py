@@ -10,14 +10,17 @@ from typing import Any
 
 from django.utils.functional import Promise
 
+from staff.permissions import Permission
+
 
 @dataclass(frozen=True)
 class Use:
-    """One thing that may use it: what it is ("Campaign"), its name, its page, and the JSON that it keeps."""
+    """One thing that may use it: what it is ("Campaign"), its name, its page and who may open it, and what it keeps."""
 
     what: str | Promise
     name: str
     url: str
+    permission: Permission
     kept: Any
 
 

@@ -134,7 +134,7 @@ def segment(request: DeskRequest, pk: int) -> HttpResponse:
         "last": segments.last_build(found),
         "figure": charts.sizes(builds),
         "builds": builds[::-1],
-        "uses": segments.used_by(found),
+        "uses": [(use, request.user.may(use.permission)) for use in segments.used_by(found)],
         "job": found.job if _shows_job(request, found) else None,
         "may_edit": request.user.may(Permission.SEGMENTS_EDIT),
         **_members(request, found),

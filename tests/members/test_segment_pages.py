@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from campaigns import drafts
 from members import segments
 from members.models import Member, Segment, SegmentMember
 from staff.models import AuditEntry, Job
@@ -115,6 +116,22 @@ def test_the_page_shows_size_uses_and_members_with_few_queries(
     assert gone.number in html
     html = manager.get(segment.get_absolute_url(), {"q": stays[0].number}).content.decode()
     assert stays[0].number in html
+
+
+def test_what_uses_it_is_a_link_only_for_who_may_open_it(manager: Client) -> None:
+    segment = make_segment("Guests", members=[])
+    tree = {"fact": "member.segment", "op": "in", "value": [str(segment.pk)]}
+    outer = make_segment("Others", conditions=tree)
+    campaign = drafts.create(name="Autumn", goal_days=14, user=None)
+    drafts.save(campaign.pk, revision=campaign.revision, audience=tree)
+    url = reverse("campaigns:campaign", args=[campaign.pk])
+    assert f'href="{url}"' in manager.get(segment.get_absolute_url()).text
+    manager.force_login(make_user("customer_service"))
+    assert manager.get(url).status_code == 403
+    page = manager.get(segment.get_absolute_url()).text
+    assert "Autumn" in page
+    assert f'href="{url}"' not in page
+    assert f'href="{outer.get_absolute_url()}"' in page
 
 
 def test_deleting_says_what_uses_it(manager: Client) -> None:
