@@ -158,8 +158,9 @@ def _result(job: Job, moves: Sequence[Move], stays: Mapping[str, int]) -> dict[s
 
 
 def _forget(job: Job) -> None:
-    """Drop the lists of previews that are past, and what an attempt of this one left that died."""
+    """Drop the lists of previews that are past or never came to their end, and what a dead attempt of this one left."""
     past = Q(created_by=job.created_by_id) | Q(created_at__lt=timezone.now() - KEPT)
+    past |= Q(state__in=[Job.State.CANCELLED, Job.State.FAILED])
     dropped = Job.objects.filter(past, kind=JOB, pk__lte=job.pk).values("pk")
     ForeseenMove.objects.filter(job__in=dropped).delete()
 

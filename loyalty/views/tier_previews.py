@@ -54,7 +54,7 @@ def result(request: DeskRequest, pk: int) -> HttpResponse:
 @require_safe
 def members(request: DeskRequest, pk: int) -> HttpResponse:
     """The members behind one number of a preview."""
-    job = _preview(pk)
+    job = _counted(pk)
     from_tier, to_tier = (get_object_or_404(Tier, key=request.GET.get(name, "")) for name in ("from", "to"))
     moves = ForeseenMove.objects.filter(job=job, from_tier=from_tier, to_tier=to_tier).select_related("member")
     moves = moves.filter(member_id__gt=key_in(request.GET.get("after", ""))).order_by("member_id")
@@ -73,9 +73,7 @@ def members(request: DeskRequest, pk: int) -> HttpResponse:
 @require_safe
 def members_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Everybody who would move, as a file of numbers and tiers."""
-    job = _preview(pk)
-    if job.state != Job.State.DONE:
-        raise Http404
+    job = _counted(pk)
     moves = ForeseenMove.objects.filter(job=job).order_by("from_tier__rank", "to_tier__rank", "member_id")
     rows = moves.values_list("member__number", "from_tier__key", "to_tier__key").iterator(CSV_CHUNK)
     return csv_response("tier-preview", [_("member"), _("from tier"), _("to tier")], rows)
@@ -126,6 +124,14 @@ def told(job: Job | None) -> dict[str, Any]:
 def _move(move: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     named = {"from": names.get(move["from_tier"], move["from_tier"]), "to": names.get(move["to_tier"], move["to_tier"])}
     return move | named | {"benefits": Decimal(move["benefits"])}
+
+
+def _counted(pk: int) -> Job:
+    """A preview that came to its end: of one that was cancelled on the way the lists are not whole."""
+    job = _preview(pk)
+    if job.state != Job.State.DONE:
+        raise Http404
+    return job
 
 
 def _preview(pk: int) -> Job:

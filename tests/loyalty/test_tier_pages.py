@@ -116,6 +116,18 @@ def test_a_preview_under_way_shows_its_progress_and_the_next_one_ends_it() -> No
     assert first.state == Job.State.CANCELLED
 
 
+def test_what_a_cancelled_preview_had_found_is_not_shown_and_goes_with_the_next_of_anybody() -> None:
+    desk = signed_in()
+    bought(8_500)
+    job = previewed(desk, spend_gold=9_000)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED, result={})
+    address = reverse("loyalty:tiers-preview-members", args=[job.pk])
+    assert desk.get(address, {"from": "gold", "to": "silver"}).status_code == 404
+    assert desk.get(reverse("loyalty:tiers-preview-csv", args=[job.pk])).status_code == 404
+    others = previewed(signed_in(), spend_gold=9_000)
+    assert set(ForeseenMove.objects.values_list("job", flat=True)) == {others.pk}
+
+
 def test_an_unclear_form_starts_no_preview() -> None:
     page = signed_in().post(reverse("loyalty:tiers-preview"), filled_in(spend_gold=1)).content.decode()
     assert "Put right what is marked" in page

@@ -387,7 +387,7 @@ TABLE: dict[str, Row] = {
     "loyalty:programme-start": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-preview": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-preview-result": opens(P.PROGRAMME_VIEW, a_tier_preview),
-    "loyalty:tiers-preview-members": opens(P.MEMBERS_VIEW, a_tier_preview, query="from=gold&to=silver"),
+    "loyalty:tiers-preview-members": opens(P.MEMBERS_VIEW, a_tier_preview, status=404),
     "loyalty:tiers-preview-csv": opens(P.MEMBERS_VIEW, a_tier_preview, status=404),
     "loyalty:tiers-save": posts(P.PROGRAMME_EDIT),
     "loyalty:tiers-downgrades": opens(P.PROGRAMME_VIEW),
