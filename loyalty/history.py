@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from loyalty import reversals, tier_words, words
-from loyalty.models import Entry, Tier, TierChange, TierGift
+from loyalty.models import Entry, Redemption, Tier, TierChange, TierGift
 from members import timeline
 from members.conditions.facts import choices_kept
 from members.models import Member
@@ -44,9 +44,11 @@ def _entry(entry: Entry, tiers: dict[str, Tier]) -> TimelineItem:
     details = words.details(entry, tiers)
     redemption = entry.redemption
     if entry.kind == Entry.Kind.REDEEM and redemption:
-        details.append(str(redemption.get_state_display()))
-        if redemption.created_by:
-            details.append(_("reserved by %(name)s") % {"name": redemption.created_by.name})
+        by = redemption.created_by
+        if redemption.state != Redemption.State.RESERVED or by is None:
+            details.append(str(redemption.get_state_display()))
+        if by:
+            details.append(_("reserved by %(name)s") % {"name": by.name})
     acts = []
     if entry.purchase_id and entry.kind == Entry.Kind.EARN:
         url = reverse("loyalty:purchase-why", args=[entry.purchase_id])

@@ -242,6 +242,19 @@ def test_redemptions_are_found_handed_over_and_cancelled() -> None:
     assert Account.objects.get(member=undone.member).balance == 100
 
 
+def test_the_timeline_says_once_that_a_reward_is_reserved() -> None:
+    reward, lin = Reward.objects.create(name="Coffee", points=100), make_user(name="Lin Mei")
+    redemption = rewards.redeem(member_id=member_with(100).pk, reward_id=reward.pk, key="a", user=lin)
+
+    def details() -> list[str]:
+        items = timeline.page(redemption.member, before=timezone.now() + timedelta(days=1), kind="points").items
+        return [detail for item in items for detail in item.details if "reserved" in detail or "confirmed" in detail]
+
+    assert details() == ["reserved by Lin Mei"]
+    rewards.confirm(redemption, user=lin)
+    assert details() == ["confirmed", "reserved by Lin Mei"]
+
+
 def test_redemptions_are_paged_by_time() -> None:
     desk, reward, member = (
         signed_in("customer_service"),
