@@ -118,14 +118,15 @@ def row(version: RuleVersion, user: User, now: datetime) -> VersionRow:
 
 
 def _applies(version: RuleVersion) -> str:
-    """From when until when it applies, in words; empty where it names neither."""
-    if version.starts_at and version.ends_at:
-        ends = {"from": figures.moment(version.starts_at), "until": figures.moment(version.ends_at)}
+    """From when until when it applies, in words; empty where it has neither. A retired one ended with that."""
+    ends_at = version.retired_at or version.ends_at
+    if version.starts_at and ends_at:
+        ends = {"from": figures.moment(version.starts_at), "until": figures.moment(ends_at)}
         return _("from %(from)s until %(until)s") % ends
     if version.starts_at:
         return _("from %(from)s") % {"from": figures.moment(version.starts_at)}
-    if version.ends_at:
-        return _("until %(until)s") % {"until": figures.moment(version.ends_at)}
+    if ends_at:
+        return _("until %(until)s") % {"until": figures.moment(ends_at)}
     return ""
 
 

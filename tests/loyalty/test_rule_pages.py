@@ -16,7 +16,8 @@ from loyalty import programme, rules
 from loyalty.intake import record_purchase
 from loyalty.models import EarningRule, RuleVersion
 from loyalty.rules import backtest, review, starters
-from staff import jobs
+from loyalty.views import rule_steps
+from staff import figures, jobs
 from staff.models import Approval, AuditEntry, Job, User
 from staff.permissions import Role
 from tests.factories import make_member, make_user
@@ -138,6 +139,18 @@ def test_a_request_taken_back_is_a_draft_again(author: User, desk: Client) -> No
     do(desk, "submit", version)
     do(desk, "take-back", version)
     assert (version.state, Approval.objects.get().state) == (State.DRAFT, "withdrawn")
+
+
+def test_a_retired_version_says_when_it_ended_not_when_it_was_to_end(author: User) -> None:
+    now = timezone.now()
+    version = rules.draft(EarningRule.objects.create(name="Weekend"), definition=rules.usual(), user=author)
+    version.starts_at, version.ends_at = now - timedelta(days=9), now + timedelta(days=90)
+    assert figures.moment(version.ends_at) in rule_steps.row(version, author, now).applies
+    version.state, version.retired_at = State.RETIRED, now - timedelta(days=2)
+    applies = rule_steps.row(version, author, now).applies
+    assert applies == f"from {figures.moment(version.starts_at)} until {figures.moment(version.retired_at)}"
+    version.ends_at = None
+    assert rule_steps.row(version, author, now).applies == applies
 
 
 def test_an_approved_version_that_starts_later_is_scheduled(author: User, desk: Client) -> None:
