@@ -106,8 +106,12 @@ def start(version: RuleVersion, months: int, user: User | None) -> Job:
     """Run a version over the last so many months (1 to 60). The result is described at :func:`run`."""
     if not 1 <= months <= MOST_MONTHS:
         raise ValueError(f"a backtest covers 1 to {MOST_MONTHS} months, not {months}")
-    title = _("Backtest of %(rule)s, version %(version)d") % {"rule": version.rule.name, "version": version.version}
-    return jobs.start(JOB, title=title, payload={"version": version.pk, "months": months}, user=user)
+    return jobs.start(JOB, title=title(version), payload={"version": version.pk, "months": months}, user=user)
+
+
+def title(version: RuleVersion) -> str:
+    """What a backtest of it is called, in the language of who reads it."""
+    return _("Backtest of %(rule)s, version %(version)d") % {"rule": version.rule.name, "version": version.version}
 
 
 @jobs.handler(JOB)

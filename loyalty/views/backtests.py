@@ -58,7 +58,10 @@ def backtest_list(request: DeskRequest) -> HttpResponse:
         job = backtest.start(version, form.cleaned_data["months"], request.user)
         return redirect("loyalty:rules-backtest", pk=job.pk)
     found = Job.objects.filter(kind=backtest.JOB).select_related("created_by").order_by("-pk")[:SHOWN]
-    rows = [(job, TONES.get(Job.State(job.state), "idle")) for job in found]
+    tested = RuleVersion.objects.select_related("rule").in_bulk([job.payload["version"] for job in found])
+    rows = [
+        (_titled(job, tested.get(job.payload["version"])), TONES.get(Job.State(job.state), "idle")) for job in found
+    ]
     context = {"form": form, "rows": rows, "has_versions": bool(form.fields["version"].choices)}  # type: ignore[attr-defined]
     return render(request, "loyalty/rules/backtests.html", context, status=422 if form.errors else 200)
 
@@ -69,11 +72,12 @@ def backtest_list(request: DeskRequest) -> HttpResponse:
 def result(request: DeskRequest, pk: int) -> HttpResponse:
     """How far a backtest is; once it is done, what came of it."""
     job = get_object_or_404(Job.objects.select_related("created_by"), pk=pk, kind=backtest.JOB)
-    context: dict[str, Any] = {"job": job, "version": _version(job)}
+    version = _version(job)
+    context: dict[str, Any] = {"job": _titled(job, version), "version": version}
     if job.state == Job.State.DONE:
         with choices_kept():
             context |= _result(job.result["detail"])
-            context["sentence"] = sentences.sentence(context["version"].definition) if context["version"] else ""
+            context["sentence"] = sentences.sentence(version.definition) if version else ""
     template = "loyalty/rules/_backtest.html" if request.htmx.target == "backtest" else "loyalty/rules/backtest.html"
     return render(request, template, context)
 
@@ -98,6 +102,13 @@ def result_csv(request: DeskRequest, pk: int) -> HttpResponseBase:
 
 def _version(job: Job) -> RuleVersion | None:
     return RuleVersion.objects.filter(pk=job.payload.get("version")).select_related("rule").first()
+
+
+def _titled(job: Job, version: RuleVersion | None) -> Job:
+    """The job with its title in the reader's language; the one it is stored with is in that of who started it."""
+    if version:
+        job.title = backtest.title(version)
+    return job
 
 
 def _result(found: dict[str, Any]) -> dict[str, Any]:

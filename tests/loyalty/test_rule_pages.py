@@ -406,6 +406,11 @@ def test_a_backtest_is_started_and_read_beside_what_was_given(author: User, desk
     desk.post(reverse("loyalty:rules-backtests"), {"version": str(draft.pk), "months": "3"})
     job = Job.objects.get(kind=backtest.JOB)
     assert "every 1s" in page(desk, "loyalty:rules-backtest", job.pk)
+    reader = signed_in(make_user(Role.MARKETING_MANAGER, language="zh-hans"))
+    for address in (reverse("loyalty:rules-backtests"), reverse("loyalty:rules-backtest", args=[job.pk])):
+        told = reader.get(address).text
+        assert "回测 Weekend 版本 1" in told
+        assert "Backtest of" not in told
     jobs.run(job.pk)
     shown = page(desk, "loyalty:rules-backtest", job.pk)
     assert "300 points more would have been given, worth ¥3.00." in shown
