@@ -2,9 +2,20 @@
  * Native dialogs: data-dialog="ID" opens, data-dialog-close or a click on the backdrop closes. One that htmx
  * brings in with data-dialog-open opens by itself; a response's HX-Trigger "dialog:close" closes all.
  */
+const FIELDS = "input:enabled:not([type=hidden]), select:enabled, textarea:enabled";
+
+/** Opens it with the first field ready to be filled in. One without fields goes by autofocus, as browsers do. */
+function open(dialog) {
+  dialog.showModal();
+  const first = [...dialog.querySelectorAll(FIELDS)].find((field) => field.checkVisibility());
+  const chosen = first?.type === "radio" && dialog.querySelector(`input:enabled:checked[name="${CSS.escape(first.name)}"]`);
+  (chosen || first)?.focus();
+}
+
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-dialog]");
-  if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
+  const dialog = opener && document.getElementById(opener.dataset.dialog);
+  if (dialog) open(dialog);
   if (event.target.closest("[data-dialog-close]")) event.target.closest("dialog")?.close();
 });
 
@@ -19,7 +30,7 @@ function inside(event, element) {
 
 function openMarked(root) {
   const marked = root.matches?.("dialog[data-dialog-open]") ? [root] : root.querySelectorAll("dialog[data-dialog-open]");
-  for (const dialog of marked) if (!dialog.open) dialog.showModal();
+  for (const dialog of marked) if (!dialog.open) open(dialog);
 }
 
 openMarked(document);

@@ -35,6 +35,7 @@ def test_double_on_weekends_in_store_is_built_submitted_and_approved(desk: Calla
     choose_weekends_in_store(tab)
     page.get_by_role("button", name="Save the draft").first.click()
     page.get_by_role("button", name="Submit for approval…").click()
+    expect(page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
     page.get_by_role("dialog").get_by_role("button", name="Submit for approval").click()
     expect(page.locator("main")).to_contain_text("waits for a second person")
     second = desk(Role.APPROVER)
@@ -44,6 +45,7 @@ def test_double_on_weekends_in_store_is_built_submitted_and_approved(desk: Calla
     expect(second.page.locator("main")).to_contain_text("Version 1 is approved.")
     page.reload()
     page.get_by_role("button", name="Activate…").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
     page.get_by_role("dialog").get_by_role("button", name="Activate").click()
     expect(page.locator("main")).to_contain_text("Version 1 is active.")
     assert RuleVersion.objects.filter(state="active").count() == 2
