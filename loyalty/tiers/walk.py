@@ -13,10 +13,11 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from loyalty.months import add_days
 from loyalty.tier_models import Measure, TierScheme
 from loyalty.tiers import windows
 from loyalty.tiers.ladder import Ladder, unscaled
-from loyalty.tiers.windows import EVER, add_days
+from loyalty.tiers.windows import EVER
 
 Policy = TierScheme.Downgrade
 

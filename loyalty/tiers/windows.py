@@ -75,13 +75,6 @@ def valid_until(scheme: TierScheme, joined_at: datetime, moment: datetime, *, re
     return add_months(moment, scheme.valid_months)
 
 
-def add_days(moment: datetime, days: int) -> datetime:
-    """The same time of day so many days later in the programme's zone, whatever the clocks do between."""
-    zone = timezone.get_default_timezone()
-    local = moment.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)
-    return max(local.replace(tzinfo=zone, fold=fold).astimezone(moment.tzinfo) for fold in (0, 1))
-
-
 def _midnight(year: int, month: int, day: int) -> datetime:
     zone = timezone.get_default_timezone()
     last = calendar.monthrange(year, month)[1]

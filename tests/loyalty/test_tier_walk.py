@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loyalty.months import add_months
+from loyalty.months import add_days, add_months
 from loyalty.tier_models import TierScheme
 from loyalty.tiers import windows
 from loyalty.tiers.ladder import Ladder, Rung, problems
@@ -86,13 +86,13 @@ class Simulated:
             self.grace_until = None
             self.valid_until = windows.valid_until(rule, JOINED, at, renewed=True)
         elif rule.grace_days and self.grace_until is None:
-            self.grace_until = windows.add_days(at, rule.grace_days)
+            self.grace_until = add_days(at, rule.grace_days)
         elif self.grace_until is None or at >= self.grace_until:
             self.place = held if rule.downgrade == "to_earned" else max(held, self.place - 1)
             self.valid_until = windows.valid_until(rule, JOINED, at) if self.place else None
             self.grace_until = None
             if self.place > held and rule.grace_days and not rule.valid_months:
-                self.grace_until = windows.add_days(at, rule.grace_days)
+                self.grace_until = add_days(at, rule.grace_days)
 
     def run(self) -> list[tuple[datetime, int, int]]:
         moves, stood = [], 0
@@ -297,7 +297,7 @@ def test_a_window_of_months_keeps_the_time_of_day_when_clocks_change(settings: A
     scheme = TierScheme(months=6)
     winter = datetime(2025, 1, 31, 11, 0, tzinfo=UTC)  # noon in Berlin
     assert windows.leaves(scheme, JOINED, winter) == datetime(2025, 7, 31, 10, 0, tzinfo=UTC)
-    assert windows.add_days(datetime(2025, 3, 29, 11, 0, tzinfo=UTC), 1) == datetime(2025, 3, 30, 10, 0, tzinfo=UTC)
+    assert add_days(datetime(2025, 3, 29, 11, 0, tzinfo=UTC), 1) == datetime(2025, 3, 30, 10, 0, tzinfo=UTC)
     year = TierScheme(window="calendar_year")
     assert windows.leaves(year, JOINED, winter) == datetime(2025, 12, 31, 23, 0, tzinfo=UTC)
 
