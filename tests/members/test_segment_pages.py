@@ -111,6 +111,10 @@ def test_the_page_shows_size_uses_and_members_with_few_queries(
     assert user.get_absolute_url() in html
     assert f"?before={sorted(member.pk for member in stays)[10]}" in html
     assert stays[0].number not in html
+    assert "Back to the newest" not in html
+    second = manager.get(segment.get_absolute_url(), {"before": stays[10].pk}).content.decode()
+    assert "Back to the newest" in second
+    assert stays[0].number in second
     assert "0 came and 1 left with the last build" in html
     html = manager.get(segment.get_absolute_url(), {"show": "left"}).content.decode()
     assert gone.number in html

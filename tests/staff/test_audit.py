@@ -127,7 +127,9 @@ def test_changes_of_one_moment_come_once_each_over_the_pages(monkeypatch: pytest
     seen: list[str] = []
     address = "?"
     while address:
-        page = client.get(f"/desk/audit/changes/{address}").context["page"]
+        response = client.get(f"/desk/audit/changes/{address}")
+        assert ("Back to the newest" in response.text) is bool(seen)
+        page = response.context["page"]
         seen += [change.subject for change in page.rows]
         address = page.next_query or ""
     assert len(seen) == len(set(seen))
