@@ -13,17 +13,18 @@ from decimal import Decimal
 from functools import partial
 from http.client import HTTPConnection
 from itertools import count
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
 from django.conf import settings
 from django.db import connection
+from django.db.models import Count, Max
 
 from bench.equal import make_equal
 from bench.measuring import Measurement, seconds
 from config import embedded
 from loyalty import intake
-from members.models import Member
+from members.models import Member, Purchase
 from staff import api_keys
 from staff.permissions import Scope
 
@@ -36,7 +37,15 @@ BATCH: Final = 100
 WARM_UP: Final = 20
 RECEIPTS: Final = count(1)
 
-# What a program written for this one rule and these tiers would send for a purchase, one statement for each of ours:
+
+class Earned(NamedTuple):
+    """A purchase as the floor repeats it."""
+
+    member_id: int
+    awards: int
+
+
+# What a program written for one rule and these tiers would send for a purchase, one statement for each of ours:
 # the same rows written and read, in equal tables that hold the same rows, prepared, in as many journeys. What it lacks
 # is what ours is for: rules, tiers and their history that anybody can change, and checks that the points add up.
 BARE_WRITE: Final = """
@@ -95,14 +104,26 @@ def measure(size: int) -> Iterator[Measurement]:
 
 
 def _beside_the_floor(name: str, ours: Callable[[Sequence[Buyer]], None], members: Sequence[Buyer]) -> Measurement:
-    """Ours and the floor by turns, so that both find the machine as busy."""
-    took = dict.fromkeys((_bare_purchases, ours), 0.0)
-    for work in took:
-        work(members[:WARM_UP])
+    """Ours and the floor by turns, so that both find the machine as busy; the floor awards as often as ours did."""
+    took = floor = 0.0
+    ours(members[:WARM_UP])
+    _bare_purchases([Earned(pk, 1) for pk, _number in members[:WARM_UP]])
     for first in range(0, len(members), BATCH):
-        for work in took:
-            took[work] += seconds(partial(work, members[first : first + BATCH]))
-    return Measurement(name=name, floor_name=LOOP, rows=len(members), ours=took[ours], floor=took[_bare_purchases])
+        last = _last_purchase()
+        took += seconds(partial(ours, members[first : first + BATCH]))
+        floor += seconds(partial(_bare_purchases, _earned_since(last)))
+    return Measurement(name=name, floor_name=LOOP, rows=len(members), ours=took, floor=floor)
+
+
+def _last_purchase() -> int:
+    last: int = Purchase.objects.aggregate(last=Max("pk", default=0))["last"]
+    return last
+
+
+def _earned_since(last: int) -> list[Earned]:
+    """The purchases after this one, each with the number of awards that it got: one for each rule that fired."""
+    made = Purchase.objects.filter(pk__gt=last).order_by("pk").annotate(awards=Count("entries"))
+    return [Earned(*row) for row in made.values_list("member_id", "awards")]
 
 
 def _purchases(members: Sequence[Buyer]) -> None:
@@ -111,12 +132,12 @@ def _purchases(members: Sequence[Buyer]) -> None:
         intake.record_purchase(member_id=pk, key=key, purchased_at=NOW, amount=Decimal(100))
 
 
-def _bare_purchases(members: Sequence[Buyer]) -> None:
-    for pk, _number in members:
-        _bare_purchase(pk, f"bare:{next(RECEIPTS)}")
+def _bare_purchases(purchases: Sequence[Earned]) -> None:
+    for member_id, awards in purchases:
+        _bare_purchase(member_id, f"bare:{next(RECEIPTS)}", awards)
 
 
-def _bare_purchase(member_id: int, key: str) -> None:
+def _bare_purchase(member_id: int, key: str, awards: int) -> None:
     """As psycopg does it by itself: prepared from the sixth time on."""
     bare = connection.connection
     with bare.transaction(), psycopg.Cursor(bare) as cursor:
@@ -125,7 +146,9 @@ def _bare_purchase(member_id: int, key: str) -> None:
         rule, _definition, _thresholds, tier, since = _row(cursor, BARE_RULE, values)
         (spend,) = _row(cursor, BARE_SPEND, values)
         values |= {"purchase": purchase, "rule": rule, "explanation": EXPLANATION}
-        cursor.execute(BARE_AWARD, values | {"seq": version + 1, "balance": balance + 100})
+        for nth in range(1, awards + 1):
+            told = {"key": f"{key}:{nth}", "seq": version + nth, "balance": balance + 100 * nth}
+            cursor.execute(BARE_AWARD, values | told)
         cursor.execute(BARE_STANDING, values | {"tier": tier or 1, "since": since or NOW, "spend": spend})
 
 
