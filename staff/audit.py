@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 
 from django.db import models
@@ -122,9 +122,9 @@ class Search:
         if self.person is not None:
             found = found.filter(actor_id=self.person)
         if self.since:
-            found = found.filter(at__gte=_midnight(self.since))
+            found = found.filter(at__gte=_aware(self.since, time.min))
         if self.until:
-            found = found.filter(at__lt=_midnight(self.until + timedelta(days=1)))
+            found = found.filter(at__lte=_aware(self.until, time.max))
         if self.text:
             found = found.filter(Q(actor_label__icontains=self.text) | Q(subject_label__icontains=self.text))
         return found
@@ -143,5 +143,5 @@ def actions() -> list[str]:
         last = action
 
 
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
+def _aware(day: date, at: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, at))

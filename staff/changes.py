@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from pghistory.models import Event
 
+from staff import paging
 from staff.models import User
 
 LONGEST = 120
@@ -44,11 +45,8 @@ class Place:
     def read(cls, text: str) -> "Place | None":
         """From an address; None where it makes no sense."""
         moment, model, key = [*text.split("_", 2), "", ""][:3]
-        try:
-            at = datetime.fromisoformat(moment)
-        except ValueError:
-            return None
-        return cls(at, model, int(key)) if timezone.is_aware(at) and key.isdecimal() and len(key) < 10 else None
+        at = paging.moment_in(moment)
+        return cls(at, model, int(key)) if at and key.isdecimal() and len(key) < 10 else None
 
     def __str__(self) -> str:
         return f"{self.at.isoformat()}_{self.model}_{self.key}"

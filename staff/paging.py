@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -64,11 +64,17 @@ def key_in(text: str) -> int:
 def place_in_time(text: str) -> tuple[datetime, int] | None:
     """Where a page of a list by time begins: the time and the key of the last row before it (``<iso>_<id>``)."""
     moment, _sign, key = text.partition("_")
+    at = moment_in(moment)
+    return (at, int(key)) if at and key.isdecimal() and len(key) < 19 else None
+
+
+def moment_in(text: str) -> datetime | None:
+    """A moment of an address in UTC, whose offset PostgreSQL knows whatever was written; None where it is none."""
     try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if timezone.is_aware(at) else None
+    except (ValueError, OverflowError):
         return None
-    return (at, int(key)) if key.isdecimal() and len(key) < 19 and timezone.is_aware(at) else None
 
 
 def _with(query: QueryDict, name: str, place: object) -> str:

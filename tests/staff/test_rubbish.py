@@ -47,6 +47,25 @@ def test_months_beyond_the_calendar_are_refused_in_words(desk: Client, name: str
     assert answer["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("address", ["/desk/audit/", "/desk/audit/entries.csv"])
+def test_the_audit_is_searched_to_the_ends_of_the_calendar(desk: Client, address: str, name: str, day: str) -> None:
+    response = desk.get(address, {name: day})
+    assert response.status_code == 200
+    assert list(response) if response.streaming else response.content
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026-05-01T00:00:00+23:00", "2026-05-01T00:00:00-23:59", "0001-01-01T00:00:00+15:00"]
+)
+@pytest.mark.parametrize("name", ["before", "after"])
+@pytest.mark.parametrize("address", ["/desk/audit/changes/", "/programme/redemptions/"])
+def test_a_place_in_time_with_any_offset_is_a_place(desk: Client, address: str, name: str, moment: str) -> None:
+    for place in (f"{moment}_1", f"{moment}_loyalty.tier_1"):
+        assert desk.get(address, {name: place}).status_code == 200
+
+
 def test_the_api_refuses_a_nul_as_a_problem(desk: Client) -> None:
     answer = desk.get("/api/v1/kpis/active-members?tier=%00")
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
