@@ -191,3 +191,11 @@ def test_an_interaction_that_comes_again_with_anything_else_is_refused(change: d
     assert till.post("interactions", did | same).status_code == 200
     assert till.post("interactions", did | change).status_code == 409
     assert Interaction.objects.count() == 1
+
+
+def test_a_number_that_is_stored_as_a_whole_one_is_the_same_again() -> None:
+    member, till = make_member(), Till()
+    did = {"external_id": "E-1", "member": member.number, "kind": "review", "occurred_at": "2026-06-01T09:00:00Z"}
+    assert till.post("interactions", did | {"properties": {"far": 1e23}}).status_code == 201
+    assert till.post("interactions", did | {"properties": {"far": 1e23}}).status_code == 200
+    assert till.post("interactions", did | {"properties": {"far": 2e23}}).status_code == 409
